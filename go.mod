@@ -1,0 +1,3 @@
+module github.com/windhover-server/windhover
+
+go 1.26
