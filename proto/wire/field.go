@@ -171,12 +171,13 @@ type knownField struct {
 	id         FieldID
 }
 
-// knownFields is a perfect hash table; a test checks that the multiplier still
-// is one after names were added.
+// knownFields is a perfect hash table. A name that lost its place to another one
+// would not be acted on, so the multiplier, found by trying, is checked at every
+// start.
 var knownFields = buildKnownFields()
 
 const (
-	fieldHashMultiplier = 0x9E3779B97F4A7C15
+	fieldHashMultiplier = 0x7B6D0A4B6AF0B901
 	fieldHashShift      = 64 - 8
 	caseBits            = ones * 0x20
 )
@@ -199,7 +200,11 @@ func buildKnownFields() (t [1 << (64 - fieldHashShift)]knownField) {
 			k.word[2], k.word[3] = middleWords(name, 0, len(name))
 			k.mask[2], k.mask[3] = middleWords(mask, 0, len(mask))
 		}
-		t[fieldHash(w0, w1)] = k
+		place := &t[fieldHash(w0, w1)]
+		if place.id != FieldUnknown {
+			panic("wire: field names " + fieldNames[id] + " and " + fieldNames[place.id] + " collide; change fieldHashMultiplier")
+		}
+		*place = k
 	}
 	return t
 }
@@ -227,7 +232,7 @@ func middleWords(b []byte, off, n int) (second, third uint64) {
 }
 
 func fieldHash(first, last uint64) uint64 {
-	return ((first | caseBits) ^ bits.RotateLeft64(last|caseBits, 21)) * fieldHashMultiplier >> fieldHashShift
+	return ((first | caseBits) ^ bits.RotateLeft64(last|caseBits, 1)) * fieldHashMultiplier >> fieldHashShift
 }
 
 // lookupField returns the known field with the name b[off:off+n] in any case,

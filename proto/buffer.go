@@ -1,0 +1,82 @@
+package proto
+
+import (
+	"sync"
+	"time"
+
+	"github.com/windhover-server/windhover/proto/wire"
+)
+
+// Sizes of the buffers that hold input beyond a call, or that bodies are read
+// through.
+const (
+	smallBuffer = 4 << 10
+	largeBuffer = 32 << 10
+)
+
+var (
+	smallBuffers = sync.Pool{New: func() any { return new([smallBuffer]byte) }}
+	largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
+)
+
+// getBuffer returns an empty slice with a capacity of at least n if n is at
+// most largeBuffer, else of largeBuffer.
+func getBuffer(n int) []byte {
+	if n <= smallBuffer {
+		return smallBuffers.Get().(*[smallBuffer]byte)[:0]
+	}
+	return largeBuffers.Get().(*[largeBuffer]byte)[:0]
+}
+
+// putBuffer recycles b if it came from getBuffer; others (nil, or grown by
+// append) are left to the collector.
+func putBuffer(b []byte) {
+	switch cap(b) {
+	case smallBuffer:
+		poison(b)
+		smallBuffers.Put((*[smallBuffer]byte)(b[:smallBuffer]))
+	case largeBuffer:
+		poison(b)
+		largeBuffers.Put((*[largeBuffer]byte)(b[:largeBuffer]))
+	}
+}
+
+// turn is the scratch space of a connection while a call of its transport
+// runs. An idle connection has none.
+type turn struct {
+	now  time.Time // when the call began
+	head wire.Head
+	body body
+	resp response
+	ex   Exchange
+
+	headOwned     bool   // head.Raw lies in Conn.buf
+	headBuf       []byte // the buffer that holds head.Raw, when Conn.buf had to move on
+	writeDeadline bool
+}
+
+var turns = sync.Pool{New: func() any { return new(turn) }}
+
+func getTurn() *turn { return turns.Get().(*turn) }
+
+// keepScratch bounds what a recycled turn may hold on to.
+const keepScratch = 16 << 10
+
+func putTurn(t *turn) {
+	putBuffer(t.headBuf)
+	t.headBuf = nil
+	t.headOwned, t.writeDeadline = false, false
+	t.head.Raw, t.head.TrailerRaw = nil, nil
+	t.body.reset()
+	t.resp.reset()
+	t.ex.reset()
+	turns.Put(t)
+}
+
+// freeHead ends the life of the request head.
+func (c *Conn) freeHead() {
+	if c.s.headBuf != nil {
+		putBuffer(c.s.headBuf)
+		c.s.headBuf = nil
+	}
+}
