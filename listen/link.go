@@ -56,9 +56,10 @@ type Protocol interface {
 	// waiting.
 	Expired() Verdict
 
-	// Drain says that the server is stopping: finish what is under way and
-	// start nothing new. It is called at most once, while the connection is
-	// waiting.
+	// Drain says that the server wants idle connections gone, because it is
+	// stopping or persistent connections were switched off: finish what is
+	// under way and start nothing new. It is called while the connection is
+	// waiting, and may be called again.
 	Drain() Verdict
 
 	// Lost is the last call: the connection has ended. err is nil when the
@@ -126,7 +127,8 @@ type Link interface {
 
 	// Watch asks for Gone when the peer closes while the protocol is busy and
 	// nobody reads. It lasts until the running call returns. The transport
-	// may read ahead, within [Options].ReceiveBuffer, to find out.
+	// may read ahead, within [Options].ReceiveBuffer, to find out. Watch never
+	// calls Gone itself: callers may hold locks.
 	Watch()
 
 	// Leave says that the caller is about to block or to compute for long. A
@@ -197,6 +199,10 @@ type Transport interface {
 	// 5 ms doubling to 1 s. It returns [ErrServerClosed] after Shutdown or
 	// Close, else the listener's error.
 	Serve(ln net.Listener, opt Options, accept Acceptor) error
+
+	// DrainIdle calls Drain once on every connection that is waiting now. It
+	// does not wait for the calls.
+	DrainIdle()
 
 	// Shutdown closes the listeners, calls Drain on waiting connections (and
 	// on busy ones when they next wait), and returns when no connection is
