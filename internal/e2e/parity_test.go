@@ -1,0 +1,119 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// A parityCase is a handler and a conversation with it. What the client
+// receives, and what the handler notes, must be the same under http.Server and
+// under Windhover.
+type parityCase struct {
+	name string
+	// serve is the handler; note adds a line to what is compared.
+	serve func(w http.ResponseWriter, r *http.Request, note func(format string, args ...any))
+	// talk is the client's side. Afterwards a probe shows whether the
+	// connection is still open and in step.
+	talk func(c *rawClient)
+	// heads are the numbers of the responses that answer a HEAD request.
+	heads []int
+	// configure changes the server's configuration.
+	configure func(s *http.Server)
+	// differs says why Windhover's answer is not net/http's; then differently
+	// is the transcript that it has to give instead, and if that is empty,
+	// nothing is compared.
+	differs, differently string
+}
+
+// starter serves h as configured by s until the test ends, and returns a
+// function that connects to it.
+type starter func(t *testing.T, s *http.Server) (dial func() net.Conn)
+
+// startNetHTTP is the reference.
+func startNetHTTP(t *testing.T, s *http.Server) (dial func() net.Conn) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done sync.WaitGroup
+	done.Go(func() { s.Serve(ln) })
+	t.Cleanup(func() {
+		s.Close()
+		done.Wait()
+	})
+	return func() net.Conn { return dialNet(t, "tcp", ln.Addr().String()) }
+}
+
+func dialNet(t *testing.T, network, addr string) net.Conn {
+	conn, err := net.Dial(network, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// observe plays the case against one server.
+func (p *parityCase) observe(t *testing.T, start starter) string {
+	var mu sync.Mutex
+	var notes []string
+	var handlers sync.WaitGroup
+	note := func(format string, args ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		notes = append(notes, fmt.Sprintf(format, args...))
+	}
+	mux := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/probe" {
+			io.WriteString(w, "in step")
+			return
+		}
+		handlers.Add(1)
+		defer handlers.Done()
+		p.serve(w, r, note)
+	})
+	s := &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
+	if p.configure != nil {
+		p.configure(s)
+	}
+	c := newRawClient(t, start(t, s)())
+	p.talk(c)
+	c.send(get("/probe", "Connection: close"))
+	got := normalize(c.ended(), p.heads...)
+	handlers.Wait()
+	mu.Lock()
+	defer mu.Unlock()
+	if got == "" {
+		got = "no answer\n"
+	}
+	if len(notes) > 0 {
+		got += "notes:\n  " + strings.Join(notes, "\n  ") + "\n"
+	}
+	return got
+}
+
+// parityTables are all the cases.
+var parityTables = [][]parityCase{framingCases, interimCases, bodyCases, controlCases, lifeCases}
+
+// A case whose outcome is left to chance under net/http compares nothing.
+func TestParityCasesAreDeterministic(t *testing.T) {
+	for _, table := range parityTables {
+		for _, p := range table {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				first := p.observe(t, startNetHTTP)
+				t.Log("\n" + first)
+				for range 2 {
+					if again := p.observe(t, startNetHTTP); again != first {
+						t.Errorf("and then\n%s", again)
+					}
+				}
+			})
+		}
+	}
+}
