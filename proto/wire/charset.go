@@ -12,6 +12,7 @@ const (
 	classHost                // reg-name characters that Kestrel allows in Host
 	classLiteral             // inside "[...]" of an IP literal
 	classVersion             // printable ASCII
+	classPath                // classTarget without '?' and '%'
 )
 
 var classes = buildClasses()
@@ -23,6 +24,9 @@ func buildClasses() (t [256]uint8) {
 	for c := range t {
 		if c > 0x20 && c != 0x7F && c != '#' {
 			t[c] |= classTarget
+			if c != '?' && c != '%' {
+				t[c] |= classPath
+			}
 		}
 		if c >= 0x20 && c != 0x7F || c == '\t' {
 			t[c] |= classText
@@ -68,17 +72,17 @@ func buildHexValues() (t [256]uint8) {
 }
 
 // Constants for looking at eight bytes at a time. The tests below set the high
-// bit of every byte that matches; a byte above the lowest match may be marked
-// wrongly (the subtraction borrows), so only the lowest mark is used.
+// bit of every byte that matches. Other bytes above the lowest match may be
+// marked too, because subtraction borrows.
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
 
-// controlBytes marks bytes below 0x20 and DEL.
+// controlBytes marks bytes below 0x20 and DEL. It may also mark 0x7E behind a
+// 0xFF (addition carries), so a mark has to be looked at again.
 func controlBytes(x uint64) uint64 {
-	d := x ^ ones*0x7F
-	return ((x-ones*0x20)&^x | (d-ones)&^d) & highs
+	return ((x - ones*0x20) | (x + ones)) &^ x & highs
 }
 
 // equalBytes marks the bytes of x that are equal to c.

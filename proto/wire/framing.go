@@ -147,6 +147,11 @@ func (h *Head) resolveConnection(sp *special) {
 	if !sp.has(FieldConnection) {
 		return
 	}
+	if !sp.twice(FieldConnection) &&
+		equalFold(h.Bytes(h.Fields[sp.first[FieldConnection]].Value), "keep-alive") {
+		h.KeepAlive = true
+		return
+	}
 	keepAlive, upgrade := false, false
 	for i := range h.Fields {
 		if h.Fields[i].ID != FieldConnection {

@@ -59,3 +59,20 @@ func scanTarget(in []byte, i int) int {
 	}
 	return i
 }
+
+// scanPath is like scanTarget but also stops at "?" and "%".
+func scanPath(in []byte, i int) int {
+	for ; i+8 <= len(in); i += 8 {
+		x := binary.LittleEndian.Uint64(in[i:])
+		// 0x21, 0x23, 0x25 and 0x27 differ in two bits only, and '!' and
+		// "'" are rare: one test serves for '#' and '%'.
+		rare := x &^ (ones * 0x06)
+		if (controlBytes(x)|equalBytes(rare, 0x21)|equalBytes(x, ' ')|equalBytes(x, '?'))&highs != 0 {
+			break
+		}
+	}
+	for i < len(in) && classes[in[i]]&classPath != 0 {
+		i++
+	}
+	return i
+}

@@ -36,56 +36,79 @@ func (f TargetForm) String() string {
 	return "TargetForm(?)"
 }
 
-// parseRequestLine parses the request line at the start of in and returns the
-// index behind its CRLF, or why the line is refused. When the line is not
-// complete the reason is meaningless.
-func parseRequestLine(in []byte, h *Head) (int, Reason) {
-	i := scanToken(in, 0)
-	if i == 0 || i >= len(in) || in[i] != ' ' {
-		return 0, ReasonInvalidRequestLine
-	}
-	h.Method = makeSpan(0, i)
-	from := i + 1
-	to := scanTarget(in, from)
-	if to < len(in) && in[to] == '#' {
-		return 0, ReasonInvalidTarget
-	}
-	if to == from || to >= len(in) || in[to] != ' ' {
-		return 0, ReasonInvalidRequestLine
-	}
-	h.Target = makeSpan(from, to)
-	n, r := parseVersion(in, to+1, h)
-	if r != ReasonNone {
-		return 0, r
-	}
-	return n, h.parseTarget(in)
-}
-
 const (
+	methodGet = 'G' | 'E'<<8 | 'T'<<16 | ' '<<24
+
 	version10 = 'H' | 'T'<<8 | 'T'<<16 | 'P'<<24 | '/'<<32 | '1'<<40 | '.'<<48 | '0'<<56
 	version11 = 'H' | 'T'<<8 | 'T'<<16 | 'P'<<24 | '/'<<32 | '1'<<40 | '.'<<48 | '1'<<56
 )
 
-// parseVersion parses the version at in[i] and the CRLF behind it.
-func parseVersion(in []byte, i int, h *Head) (int, Reason) {
-	if len(in)-i >= 10 && in[i+8] == '\r' && in[i+9] == '\n' {
-		switch binary.LittleEndian.Uint64(in[i:]) {
-		case version11:
-			h.Version = HTTP11
-			return i + 10, ReasonNone
-		case version10:
-			h.Version = HTTP10
-			return i + 10, ReasonNone
+// parseRequestLine parses the request line at the start of in and returns the
+// index behind its CRLF, or why the line is refused. When the line is not
+// complete the reason is meaningless.
+func parseRequestLine(in []byte, h *Head) (int, Reason) {
+	i := 3
+	if len(in) < 5 || binary.LittleEndian.Uint32(in) != methodGet {
+		i = scanToken(in, 0)
+		if i == 0 || i+1 >= len(in) || in[i] != ' ' {
+			return 0, ReasonInvalidRequestLine
 		}
 	}
+	h.Method = makeSpan(0, i)
+	from := i + 1
+	// The usual target, an origin-form without escapes, is taken apart on the
+	// way; parseTarget does the others.
+	plain := in[from] == '/'
+	to := from
+	if plain {
+		to = scanPath(in, from)
+		h.Form = OriginForm
+		h.Path = makeSpan(from, to)
+	}
+	if to < len(in) && in[to] != ' ' {
+		path := to
+		to = scanTarget(in, to)
+		if plain = plain && in[path] == '?'; plain {
+			h.HasQuery = true
+			h.Query = makeSpan(path+1, to)
+		}
+	}
+	if to == from || to >= len(in) || in[to] != ' ' {
+		if to < len(in) && in[to] == '#' {
+			return 0, ReasonInvalidTarget
+		}
+		return 0, ReasonInvalidRequestLine
+	}
+	h.Target = makeSpan(from, to)
+	n := to + 11
+	if n <= len(in) && binary.LittleEndian.Uint64(in[to+1:]) == version11 && in[to+9] == '\r' && in[to+10] == '\n' {
+		h.Version = HTTP11
+	} else {
+		h.Version = HTTP10
+		if r := parseOldVersion(in, to+1); r != ReasonNone {
+			return 0, r
+		}
+	}
+	if plain {
+		return n, ReasonNone
+	}
+	return n, h.parseTarget(in)
+}
+
+// parseOldVersion accepts "HTTP/1.0" and CRLF at in[i], and tells what is wrong
+// with anything else.
+func parseOldVersion(in []byte, i int) Reason {
 	to := i
 	for to < len(in) && classes[in[to]]&classVersion != 0 {
 		to++
 	}
 	if to == i || to+1 >= len(in) || in[to] != '\r' || in[to+1] != '\n' {
-		return 0, ReasonInvalidRequestLine
+		return ReasonInvalidRequestLine
 	}
-	return 0, ReasonUnsupportedVersion
+	if to-i != 8 || binary.LittleEndian.Uint64(in[i:]) != version10 {
+		return ReasonUnsupportedVersion
+	}
+	return ReasonNone
 }
 
 // parseTarget finds the form of the target and its parts.
