@@ -193,6 +193,13 @@ var allowedModules = map[string]map[string]string{
 	"golang.org/x/text": {
 		".": "through golang.org/x/net/idna",
 	},
+	"github.com/youmark/pkcs8": {
+		".":         "through tlsbridge",
+		"tlsbridge": "private keys encrypted with a password, which crypto/x509 does not read",
+	},
+	"github.com/pires/go-proxyproto": {
+		"listen/proxyproto": "the PROXY protocol's two header formats",
+	},
 	"golang.org/x/crypto": {
 		".":         "through go-pkcs12",
 		"tlsbridge": "through go-pkcs12",

@@ -136,7 +136,9 @@ var framingCases = []parityCase{
 		http.Error(w, "went wrong", 500)
 	}, talk: once(get("/"))},
 	{name: "http.NotFound", serve: func(w http.ResponseWriter, r *http.Request, _ noteFunc) { http.NotFound(w, r) }, talk: once(get("/"))},
-	{name: "http.Redirect", serve: func(w http.ResponseWriter, r *http.Request, _ noteFunc) { http.Redirect(w, r, "elsewhere?x=1", http.StatusFound) }, talk: once(get("/a/b"))},
+	{name: "http.Redirect", serve: func(w http.ResponseWriter, r *http.Request, _ noteFunc) {
+		http.Redirect(w, r, "elsewhere?x=1", http.StatusFound)
+	}, talk: once(get("/a/b"))},
 	{name: "ServeContent, range", serve: serveContent, talk: once(get("/", "Range: bytes=3-5"))},
 	{name: "ServeContent, two ranges wanted too far", serve: serveContent, talk: once(get("/", "Range: bytes=30-50"))},
 	{name: "ServeContent, not modified", serve: serveContent, talk: once(get("/", `If-None-Match: "tag"`))},
