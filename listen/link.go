@@ -185,6 +185,12 @@ type Options struct {
 	// Linger is how long a closing connection discards input. Default 5 s
 	// (Kestrel's drain timeout); in practice the peer's FIN ends it.
 	Linger time.Duration
+	// Greet, if set, is called on the connection's own goroutine before
+	// anything is read, by transports that give a connection one: for what
+	// package net hands out half made, such as a *tls.Conn. taken means that
+	// the connection has been served, an error that it is of no use; it is
+	// closed in both cases and the protocol gets only Lost. It may be nil.
+	Greet func(conn net.Conn) (taken bool, err error)
 	// OnError is told of errors that belong to no connection, such as a
 	// failed accept that is tried again. It may be nil.
 	OnError func(error)

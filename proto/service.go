@@ -206,6 +206,7 @@ func (s *Service) Options() listen.Options {
 		ReceiveBuffer: s.lim.MaxRequestBufferSize,
 		SendBuffer:    s.lim.MaxResponseBufferSize,
 		Linger:        s.lim.DrainTimeout,
+		Greet:         s.Greet,
 		OnError:       func(err error) { s.logf("http: %v", err) },
 	}
 }
