@@ -181,7 +181,7 @@ func (c *Config) programOptions() []option {
 		{"log.format", "log-format", "text or json", oneOf(&l.Format, "text", "json")},
 		{"log.file", "log-file", "file for messages; none: standard error", text(&l.File)},
 		{"log.access.enabled", "access-log", "log each request", boolean(&l.Access)},
-		{"log.access.format", "access-log-format", "text or json", oneOf(&l.AccessFormat, "text", "json")},
+		{"log.access.format", "access-log-format", "text, json or combined (as Apache httpd)", oneOf(&l.AccessFormat, "text", "json", "combined")},
 		{"log.access.file", "access-log-file", "file for requests; none: standard output", text(&l.AccessFile)},
 		{"log.access.buffer", "access-log-buffer", "bytes that may wait for a slow log before records are dropped", bufferSize(&l.AccessBuffer, 4096, false)},
 		{"admin.url", "admin-url", "address for /metrics, /livez and /readyz; none: off", text(&c.Admin.URL)},
