@@ -29,17 +29,20 @@ func newPlayer(l *Limits) *player {
 	return p
 }
 
-// feed gives the next piece of input. Each call of Next gets a slice of its own
-// with cap == len, poisoned afterwards, so that reading behind the input or
-// keeping a piece of it shows.
+// feed gives the next piece of input. Each call of Next gets a slice with
+// cap == len, and if that is not too much to copy, one of its own, poisoned
+// afterwards, so that reading behind the input or keeping a piece of it shows.
 func (p *player) feed(piece []byte) {
 	p.buf = append(p.buf, piece...)
 	for !p.failed {
-		in := bytes.Clone(p.buf)
-		in = in[:len(in):len(in)]
+		in := p.buf[:len(p.buf):len(p.buf)]
+		own := len(in) <= 4096
+		if own {
+			in = bytes.Clone(in)[:len(in):len(in)]
+		}
 		n, ev := p.c.Next(in, &p.h)
 		p.event(n, ev, in)
-		for i := range in {
+		for i := 0; own && i < len(in); i++ {
 			in[i] = 0xDB
 		}
 		p.total += n
