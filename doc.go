@@ -7,15 +7,15 @@
 //
 // The packages, and who imports whom:
 //
-//	   cmd/windhover      bench (own module)
-//	          └───────┬────────┘
-//	              windhover                      Sockets cannot see HTTP.
-//	       ┌─────────┼─────────┬──────────┐      wire and listen are leaves.
-//	     ring    portable ──▶ proto   tlsbridge
-//	       │         │       │   │        │
-//	       │         │       │   └▶ wire  │
-//	       └─────────┴───────┴────────────┘
-//	                      listen
+//	cmd/windhover      bench (own module)
+//	       └───────┬────────┘
+//	           windhover                      Sockets cannot see HTTP.
+//	    ┌─────────┼─────────┬──────────┐      wire and listen are leaves.
+//	  ring    portable ──▶ proto   tlsbridge
+//	    │         │       │   │        │
+//	    │         │       │   └▶ wire  │
+//	    └─────────┴───────┴────────────┘
+//	                   listen
 //
 // Programs that want no more than a server for their own listener embed
 // package portable instead: pure Go, every operating system.

@@ -14,6 +14,7 @@ import (
 	"github.com/windhover-server/windhover/listen"
 	"github.com/windhover-server/windhover/proto"
 	"github.com/windhover-server/windhover/tlsbridge"
+	"github.com/windhover-server/windhover/tlsbridge/h2"
 )
 
 // Server serves HTTP/1.1. Fields that http.Server has too keep their name and
@@ -32,9 +33,6 @@ type Server struct {
 	// separated by semicolons. See [listen.Parse]. Default, when Addr and
 	// Endpoints are empty too: "http://localhost:5000".
 	URLs []string
-	// Endpoints are prefixes with settings of their own.
-	Endpoints []Endpoint
-
 	// Handler answers requests; nil means http.DefaultServeMux.
 	Handler http.Handler
 	// Native, if set, answers requests instead of Handler, which must be nil.
@@ -89,9 +87,8 @@ type Server struct {
 	transports transports
 	onShutdown []func()
 	stopping   bool
-	listeners  []*listen.Listener
 	bridges    []*tlsbridge.Bridge
-	hooks      []func(context.Context) error // end HTTP/2 connections gracefully
+	h2         []*h2.Server
 }
 
 // prepare makes the service and the transports at the first use.
@@ -107,7 +104,7 @@ func (s *Server) prepare() (*proto.Service, error) {
 			Addr: s.Addr, Handler: s.Handler, TLSConfig: s.TLSConfig,
 			ReadTimeout: s.ReadTimeout, ReadHeaderTimeout: s.ReadHeaderTimeout,
 			WriteTimeout: s.WriteTimeout, IdleTimeout: s.IdleTimeout, MaxHeaderBytes: s.MaxHeaderBytes,
-			ErrorLog: s.ErrorLog,
+			ErrorLog: s.ErrorLog, TLSNextProto: s.TLSNextProto,
 		}
 	}
 	svc := &proto.Service{
@@ -140,6 +137,10 @@ func (s *Server) Serve(ln net.Listener) error {
 // the files, or from TLS or TLSConfig when both names are empty.
 func (s *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 	cfg, err := s.tlsFor(certFile, keyFile)
+	if err == nil && len(s.TLSNextProto) > 0 {
+		// Its functions want a *tls.Conn that nobody has read from.
+		return s.serveNextProto(ln, cfg)
+	}
 	if err == nil {
 		var b *tlsbridge.Bridge
 		if b, err = s.newBridge(cfg); err == nil {
@@ -165,7 +166,12 @@ func (s *Server) serve(ln net.Listener, b *tlsbridge.Bridge) error {
 	}
 	accept := svc.AcceptWith(base)
 	if b != nil {
-		accept = b.Wrap(accept, s.switches(svc, base))
+		sw, err := s.switches(svc)
+		if err != nil {
+			_ = ln.Close()
+			return err
+		}
+		accept = b.Wrap(accept, sw)
 	}
 	err = s.transports.serve(ln, svc.Options(), accept)
 	if errors.Is(err, listen.ErrServerClosed) {
@@ -190,6 +196,11 @@ func (s *Server) SetKeepAlivesEnabled(on bool) {
 		return // Serve reports it
 	}
 	svc.SetKeepAlives(on)
+	s.mu.Lock()
+	for _, h := range s.h2 {
+		h.SetKeepAlives(on)
+	}
+	s.mu.Unlock()
 	if !on {
 		s.transports.drainIdle()
 	}
@@ -210,10 +221,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, f := range s.onShutdown {
 		go f()
 	}
-	hooks := s.hooks
+	http2 := s.h2
 	s.mu.Unlock()
-	for _, f := range hooks {
-		go func() { _ = f(ctx) }() // the transport waits for these connections too
+	for _, h := range http2 {
+		h.Shutdown() // the transport waits for their connections too
 	}
 	return s.transports.shutdown(ctx)
 }

@@ -256,9 +256,6 @@ func (b *body) setDeadline(t time.Time) {
 // the handler left of the body. It reports whether that worked.
 func (c *Conn) finishBody() bool {
 	b := &c.s.body
-	if b.head.Framing.Kind == wire.NoBody {
-		return true
-	}
 	b.pending = nil
 	if b.err != nil {
 		return false

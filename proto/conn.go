@@ -82,6 +82,10 @@ func after(t time.Time, d time.Duration) time.Time {
 // in the order of acceptance (Kestrel ConnectionId).
 func (c *Conn) ID() string { return formatID(c.id) }
 
+// Context returns what the contexts of the connection's requests descend from:
+// the server's, as ConnContext may have replaced it.
+func (c *Conn) Context() context.Context { return c.base }
+
 func formatID(id uint64) string {
 	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUV"
 	var b [13]byte
@@ -191,8 +195,11 @@ func (c *Conn) exchange() listen.Verdict {
 	if v != listen.Wait {
 		return v
 	}
-	if !c.finishBody() {
-		return listen.Close
+	if s.head.Framing.Kind != wire.NoBody {
+		if !c.finishBody() {
+			return listen.Close
+		}
+		c.restamp() // the body may have taken long
 	}
 	if s.writeDeadline {
 		c.link.SetWriteDeadline(time.Time{})

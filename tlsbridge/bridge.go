@@ -67,6 +67,10 @@ func (b *Bridge) Wrap(inner listen.Acceptor, switches map[string]Switch) listen.
 	}
 }
 
+// TLS returns a configuration with the bridge's certificates and settings, for
+// code that drives a tls.Conn by itself. It must not be changed.
+func (b *Bridge) TLS() *tls.Config { return b.tls }
+
 // Stats returns the counters.
 func (b *Bridge) Stats() Stats {
 	return Stats{
