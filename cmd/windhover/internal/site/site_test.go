@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -268,16 +267,6 @@ func TestLinksCannotLeadOut(t *testing.T) {
 	}
 	if res := get(s, http.MethodGet, "/ok/a.txt"); body(t, res) != "inside" {
 		t.Errorf("a link inside: %d", res.StatusCode)
-	}
-}
-
-func TestNamedPipesDoNotBlock(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o644); err != nil {
-		t.Skip("no named pipes here: ", err)
-	}
-	if res := get(open(t, dir, standard), http.MethodGet, "/pipe"); res.StatusCode != http.StatusNotFound {
-		t.Error(res.StatusCode)
 	}
 }
 
