@@ -367,9 +367,9 @@ func (c *Conn) serveNative() listen.Verdict {
 
 // callNative calls fn and reports whether it panicked.
 func (c *Conn) callNative(fn func(*Exchange), x *Exchange) (panicked bool) {
+	panicked = true // also by panic(nil), which GODEBUG can make unrecognisable
 	defer func() {
 		if v := recover(); v != nil {
-			panicked = true
 			x.abort = x.abort || v == http.ErrAbortHandler
 			c.reportPanic(v)
 		}

@@ -52,6 +52,7 @@ type reply struct {
 	hasDate     bool
 	hasServer   bool
 	hasTrailers bool
+	noLength    bool // the handler does not want an implicit Content-Length
 }
 
 func (r *reply) begin(c *Conn) {
@@ -114,7 +115,7 @@ func (r *reply) appendHead(b []byte, data []byte) []byte {
 	c := r.c
 	r.headSent = true
 	bodyOK := wire.BodyAllowed(r.status)
-	if r.done && !r.hasTrailers && r.te == "" && bodyOK && r.declared < 0 && (!r.isHead || len(data) > 0) {
+	if r.done && !r.hasTrailers && !r.noLength && r.te == "" && bodyOK && r.declared < 0 && (!r.isHead || len(data) > 0) {
 		r.declared = int64(len(data))
 	}
 	hasLength := r.declared >= 0
@@ -161,12 +162,10 @@ func (r *reply) appendHead(b []byte, data []byte) []byte {
 	}
 	b = r.appendConnection(b)
 	if r.framing.Kind == wire.Chunked {
-		b = append(b, "Transfer-Encoding: "...)
 		if r.te != "" && r.te != "chunked" {
-			b = append(b, r.te...)
-			b = append(b, ", "...)
+			b = wire.AppendField(b, "Transfer-Encoding", r.te) // the coding applied first comes first
 		}
-		b = append(b, "chunked\r\n"...)
+		b = append(b, "Transfer-Encoding: chunked\r\n"...)
 	}
 	return append(b, "\r\n"...)
 }

@@ -23,16 +23,15 @@ import (
 // response is what an http.Handler's answer needs in the turn beyond reply.
 type response struct {
 	reply
-	keys         []string // scratch for sorting
-	trailers     []string // announced trailer keys
-	fakeTrailers bool     // there are keys with http.TrailerPrefix
+	keys     []string // scratch for sorting
+	trailers []string // announced trailer keys
 }
 
 func (r *response) reset() {
 	r.reply.reset()
 	clear(r.keys)
 	clear(r.trailers)
-	r.keys, r.trailers, r.fakeTrailers = r.keys[:0], r.trailers[:0], false
+	r.keys, r.trailers = r.keys[:0], r.trailers[:0]
 }
 
 // responseWriter is the http.ResponseWriter of one request. It outlives the
@@ -169,7 +168,7 @@ func (w *responseWriter) snapshot() {
 	w.sortedKeys(func(k string) bool {
 		switch {
 		case strings.HasPrefix(k, http.TrailerPrefix):
-			r.fakeTrailers, r.hasTrailers = true, true
+			r.hasTrailers = true
 			return true
 		case notModified && k == "Content-Type":
 			return true
@@ -183,8 +182,8 @@ func (w *responseWriter) snapshot() {
 	}
 	for _, k := range r.keys {
 		vv := w.header[k]
-		if k == "Content-Type" && len(vv) == 0 {
-			r.hasType = true // set to nothing: no sniffing
+		if len(vv) == 0 {
+			r.suppress(k)
 		}
 		for _, v := range vv {
 			r.setField(k, clean(v))
@@ -192,6 +191,19 @@ func (w *responseWriter) snapshot() {
 				r.declareTrailers(v)
 			}
 		}
+	}
+}
+
+// suppress notes a field that the handler set to nothing: it does not come by
+// itself then.
+func (r *response) suppress(key string) {
+	switch key {
+	case "Content-Type":
+		r.hasType = true
+	case "Date":
+		r.hasDate = true
+	case "Content-Length":
+		r.noLength = true
 	}
 }
 
@@ -244,15 +256,13 @@ func (w *responseWriter) finalTrailers() {
 			tail = wire.AppendField(tail, k, clean(v))
 		}
 	}
-	if r.fakeTrailers || r.framing.Kind == wire.Chunked {
-		for k, vv := range w.header {
-			name, ok := strings.CutPrefix(k, http.TrailerPrefix)
-			if !ok || !wire.ValidFieldName(name) {
-				continue
-			}
-			for _, v := range vv {
-				tail = wire.AppendField(tail, name, clean(v))
-			}
+	for k, vv := range w.header {
+		name, ok := strings.CutPrefix(k, http.TrailerPrefix)
+		if !ok || !wire.ValidFieldName(name) {
+			continue
+		}
+		for _, v := range vv {
+			tail = wire.AppendField(tail, name, clean(v))
 		}
 	}
 	r.tail = tail
@@ -477,9 +487,9 @@ func (c *Conn) serveHTTP() listen.Verdict {
 
 // callHTTP calls the handler and reports whether it panicked.
 func (c *Conn) callHTTP(h http.Handler, rq *request) (panicked bool) {
+	panicked = true // also by panic(nil), which GODEBUG can make unrecognisable
 	defer func() {
 		if v := recover(); v != nil {
-			panicked = true
 			c.reportPanic(v)
 		}
 	}()
@@ -513,7 +523,7 @@ func (c *Conn) endHTTP(rq *request, panicked bool) listen.Verdict {
 		if !r.started {
 			w.writeHeader(http.StatusOK)
 		}
-		if len(r.trailers) > 0 || r.fakeTrailers || len(w.header) > 0 && r.headSent && r.framing.Kind == wire.Chunked {
+		if r.hasTrailers || len(w.header) > 0 && r.headSent && r.framing.Kind == wire.Chunked {
 			w.finalTrailers()
 		}
 		keep = r.finish()
