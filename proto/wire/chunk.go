@@ -7,7 +7,7 @@ type chunkState uint8
 const (
 	chunkSizeStart  chunkState = iota // before the first digit of a size
 	chunkSize                         // in a size
-	chunkExtension                    // behind a size or a quoted value: blank, ";" or CR
+	chunkExtension                    // behind a value: blank, ";" or CR
 	chunkExtBlank                     // behind a blank there: blank or ";"
 	chunkExtName                      // behind ";", before a name
 	chunkInExtName                    // in a name
@@ -86,10 +86,10 @@ func (c *Conn) scanChunk(in []byte, i int) (int, Reason) {
 			if c.chunk == chunkSizeStart {
 				return i, ReasonInvalidChunkSize
 			}
-			switch {
-			case b == '\r':
+			switch b {
+			case '\r':
 				c.chunk = chunkSizeLF
-			case b == ';' || isBlank(b):
+			case ';':
 				if r := c.scanExtension(b, chunkExtension); r != ReasonNone {
 					return i, r
 				}
@@ -138,7 +138,8 @@ func (c *Conn) badSizeLine() Reason {
 //
 //	chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
 //
-// The extensions mean nothing here, but a reader that skips to the next LF sees
+// but for blanks between a size and the first ";", which neither Kestrel nor
+// net/http take. The extensions mean nothing here, but a reader that skips to the next LF sees
 // other chunks than one that skips to CRLF (CVE-2025-55315).
 func (c *Conn) scanExtension(b byte, s chunkState) Reason {
 	if c.extensions == maxExtensions {

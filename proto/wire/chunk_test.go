@@ -24,7 +24,7 @@ func TestChunkedBodies(t *testing.T) {
 		{"5;a=\"b;\tc\xff\"\r\nhello\r\n0\r\n\r\n", "hello"},
 		{"5;a=\"\\\"\"\r\nhello\r\n0\r\n\r\n", "hello"},
 		{"5;a=\"\"\r\nhello\r\n0\r\n\r\n", "hello"},
-		{"5 ; a = b ; c\t=\t\"d\" ;e\r\nhello\r\n0\r\n\r\n", "hello"},
+		{"5; a = b ; c\t=\t\"d\" ;e\r\nhello\r\n0\r\n\r\n", "hello"},
 		{"2\r\n\r\n\r\n0\r\n\r\n", "\r\n"},
 	} {
 		got := playAll(t, nil, chunkedHead+test.body)
@@ -66,8 +66,8 @@ func TestChunkFramingErrors(t *testing.T) {
 		{"7fffffffffffffff\r\nabc", "incomplete-content"},
 		{"100000000\r\n\r\n0\r\n\r\n", "incomplete-content"},
 
-		{"5 \r\nhello\r\n", "invalid-chunk-extension"},
-		{"5\t\r\nhello\r\n", "invalid-chunk-extension"},
+		{"5 \r\nhello\r\n", "invalid-chunk-size"},
+		{"5\t\r\nhello\r\n", "invalid-chunk-size"},
 		{"5;\r\nhello\r\n", "invalid-chunk-extension"},
 		{"5;;a\r\nhello\r\n", "invalid-chunk-extension"},
 		{"5;a;\r\nhello\r\n", "invalid-chunk-extension"},
@@ -83,7 +83,9 @@ func TestChunkFramingErrors(t *testing.T) {
 		{"5;a=\"\\\n\"\r\nhello\r\n", "invalid-chunk-extension"},
 		{"5;a=b\x00\r\nhello\r\n", "invalid-chunk-extension"},
 		{"5;a=\xff\r\nhello\r\n", "invalid-chunk-extension"},
-		{"5 a\r\nhello\r\n", "invalid-chunk-extension"},
+		{"5 a\r\nhello\r\n", "invalid-chunk-size"},
+		{"5 ;a\r\nhello\r\n", "invalid-chunk-size"},
+		{"5\t;a\r\nhello\r\n", "invalid-chunk-size"},
 		{"5;a=b\nc\r\nhello\r\n", "invalid-chunk-extension"},
 		{"5;a\nhello\r\n", "invalid-chunk-extension"},
 		{"2;\nxx\r\n", "invalid-chunk-extension"},

@@ -71,6 +71,28 @@ func (h *Head) resolveFraming(sp *special) Reason {
 		return ReasonCodingInHTTP10
 	}
 	h.Framing = Framing{Kind: Chunked}
+	if sp.has(FieldTrailer) {
+		return h.checkTrailerField()
+	}
+	return ReasonNone
+}
+
+// checkTrailerField refuses a Trailer field that announces what may not be in a
+// trailer section, as net/http does.
+func (h *Head) checkTrailerField() Reason {
+	for i := range h.Fields {
+		if h.Fields[i].ID != FieldTrailer {
+			continue
+		}
+		for item, rest, more := nextItem(h.Bytes(h.Fields[i].Value)); ; item, rest, more = nextItem(rest) {
+			if id := lookupField(item, 0, len(item)); forbiddenTrailers&(1<<id) != 0 {
+				return ReasonForbiddenTrailer
+			}
+			if !more {
+				break
+			}
+		}
+	}
 	return ReasonNone
 }
 

@@ -85,6 +85,9 @@ func TestTransferEncoding(t *testing.T) {
 		{"Content-Length: 5\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n", "multiple-content-lengths"},
 		{"Content-Length: 5\r\nTransfer-Encoding: identity\r\n", "chunked-not-final"},
 		{"Content-Length: 5\r\nTransfer-Encoding: ,\r\n", "invalid-transfer-encoding"},
+		{"Transfer-Encoding: chunked\r\nTrailer: X, ETag\r\n", "ok"},
+		{"Transfer-Encoding: chunked\r\nTrailer: X\r\nTrailer: ,content-length\r\n", "forbidden-trailer"},
+		{"Trailer: Host\r\nTransfer-Encoding: chunked\r\n", "forbidden-trailer"},
 	} {
 		wantVerdict(t, nil, "POST / HTTP/1.1\r\nHost: a\r\n"+test.fields+"\r\n5\r\nhello\r\n0\r\n\r\n", test.want)
 	}

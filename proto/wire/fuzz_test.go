@@ -111,12 +111,15 @@ func checkHead(t *testing.T, in []byte, h *Head) {
 }
 
 var (
-	chunkLine = regexp.MustCompile("^([0-9A-Fa-f]{1,16})(?:[ \t]*;[ \t]*" + tokenPattern +
-		"(?:[ \t]*=[ \t]*(?:" + tokenPattern + "|\"(?:[^\"\\\\\x00-\x08\x0a-\x1f\x7f]|\\\\[^\x00-\x08\x0a-\x1f\x7f])*\"))?)*\r\n")
+	chunkLine   = regexp.MustCompile("^([0-9A-Fa-f]{1,16})(?:;" + extensionPattern + "(?:[ \t]*;" + extensionPattern + ")*)?\r\n")
 	trailerLine = regexp.MustCompile("^" + tokenPattern + ":[^\x00-\x08\x0a-\x1f\x7f]*\r\n")
 )
 
-const tokenPattern = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+"
+const (
+	tokenPattern     = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+"
+	quotedPattern    = "\"(?:[^\"\\\\\x00-\x08\x0a-\x1f\x7f]|\\\\[^\x00-\x08\x0a-\x1f\x7f])*\""
+	extensionPattern = "[ \t]*" + tokenPattern + "(?:[ \t]*=[ \t]*(?:" + tokenPattern + "|" + quotedPattern + "))?"
+)
 
 // decodeChunked is the grammar of RFC 9112 section 7.1 in regular expressions.
 // It returns the content and what is behind the body, or false for a body that
