@@ -12,8 +12,11 @@ import (
 	"github.com/windhover-server/windhover/proto/wire"
 )
 
-// maxDrainBytes bounds what is read of a body that the handler left, so that
-// the connection can be used again (net/http's maxPostHandlerReadBytes).
+// maxDrainBytes bounds what a body may have left, by its declared length, to be
+// worth reading so that the connection can be used again; if it has more, the
+// response says that the connection closes (net/http's maxPostHandlerReadBytes).
+// What is left of a chunked body is not known when the response goes out, so
+// there only time and the body limit bound it, as in Kestrel.
 const maxDrainBytes = 256 << 10
 
 // States of body.owed.
@@ -263,7 +266,13 @@ func (c *Conn) finishBody() bool {
 	return c.wc.BodyDone() || c.drain()
 }
 
-// drain reads and discards the rest of a body, bounded in bytes and time. The
+// tooLongToDrain reports whether the rest of the body is known to be too much.
+func (b *body) tooLongToDrain() bool {
+	left := b.c.wc.RemainingContent()
+	return left > maxDrainBytes && left > int64(len(b.c.in))
+}
+
+// drain reads and discards the rest of a body, bounded in time and size. The
 // response is on its way by then (waiting for input sends what is queued): a
 // client that waits for it before it sends on is not kept waiting.
 func (c *Conn) drain() bool {
@@ -272,21 +281,18 @@ func (c *Conn) drain() bool {
 		// The client was never asked to send it, and cannot be told to not.
 		return false
 	}
-	if left := c.wc.RemainingContent(); left > maxDrainBytes && left > int64(len(c.in)) {
+	if b.tooLongToDrain() {
 		return false
 	}
 	b.rate.BytesPerSecond = -1
 	if d := c.svc.lim.DrainTimeout; d >= 0 {
 		b.deadline = time.Now().Add(d)
 	}
-	start, logged := b.taken, false
+	logged := false
 	for !c.wc.BodyDone() {
 		if len(c.in) == 0 && !logged {
 			c.log(evBodyNotEntirelyRead)
 			logged = true
-		}
-		if b.taken-start > maxDrainBytes {
-			return false
 		}
 		if err := b.next(); err != nil {
 			if isTimeout(err) {

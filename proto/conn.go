@@ -62,8 +62,14 @@ func newConn(s *Service, link listen.Link, base context.Context) *Conn {
 	if r := s.lim.MinResponseDataRate; !r.off() {
 		link.SetSendRate(r.BytesPerSecond, r.GracePeriod)
 	}
-	// The first request has to begin within the keep-alive timeout too.
-	link.SetReadDeadline(after(time.Now(), s.lim.KeepAliveTimeout))
+	// The first request has to begin within the keep-alive timeout too
+	// (Kestrel), or its head has to come within the timeout that was given in
+	// http.Server's way.
+	first := s.lim.KeepAliveTimeout
+	if s.silentHeadTimeout {
+		first = s.lim.RequestHeadersTimeout
+	}
+	link.SetReadDeadline(after(time.Now(), first))
 	c.setState(http.StateNew)
 	c.log(evConnectionStart)
 	return c
@@ -202,6 +208,10 @@ func (c *Conn) exchange() listen.Verdict {
 		c.restamp() // the body may have taken long
 	}
 	if s.writeDeadline {
+		// The deadline holds for all of the response.
+		if c.link.Flush() != nil {
+			return listen.Close
+		}
 		c.link.SetWriteDeadline(time.Time{})
 		s.writeDeadline = false
 	}
@@ -234,7 +244,7 @@ func (c *Conn) EOF() listen.Verdict { return listen.Close }
 // Expired implements [listen.Protocol].
 func (c *Conn) Expired() listen.Verdict {
 	c.svc.Counters.Timeouts.Add(1)
-	if !c.headTimer {
+	if !c.headTimer || c.svc.silentHeadTimeout {
 		return listen.Close
 	}
 	c.log(evRequestHeadersTimeout)

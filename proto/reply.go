@@ -199,11 +199,10 @@ func (r *reply) bodyUnusable() bool {
 	if b.unsolicited() && !c.wc.BodyDone() {
 		return true
 	}
-	if !r.done {
-		return false
+	if !r.done && b.begun {
+		return false // the handler answers while it reads
 	}
-	left := c.wc.RemainingContent()
-	return b.err != nil || left > maxDrainBytes && left > int64(len(c.in))
+	return b.err != nil || b.tooLongToDrain()
 }
 
 // account checks n more bytes of content against the status and the declared

@@ -63,7 +63,9 @@ type Service struct {
 	ReadTimeout, WriteTimeout time.Duration
 	// IdleTimeout and ReadHeaderTimeout replace Limits.KeepAliveTimeout and
 	// Limits.RequestHeadersTimeout when above zero. When they are zero and
-	// ReadTimeout is not, ReadTimeout replaces them, as in http.Server.
+	// ReadTimeout is not, ReadTimeout replaces them, as in http.Server. So do
+	// its ways: the connection closes without a 408, and for the first request
+	// the time counts from the connection's acceptance.
 	IdleTimeout, ReadHeaderTimeout time.Duration
 	// MaxHeaderBytes, when above zero, replaces the request line and field
 	// section limits, as in http.Server.
@@ -77,10 +79,14 @@ type Service struct {
 	// Counters are totals since the first connection.
 	Counters Counters
 
-	once      atomic.Bool
-	handler   http.Handler
-	lim       Limits
-	wlim      wire.Limits
+	once    atomic.Bool
+	handler http.Handler
+	lim     Limits
+	wlim    wire.Limits
+	// silentHeadTimeout: the timeout for a request head came in http.Server's
+	// field, not in Limits.
+	silentHeadTimeout bool
+
 	baseCtx   context.Context
 	server    string // "Server: …\r\n" or ""
 	conns     quota
@@ -131,8 +137,10 @@ func (s *Service) Prepare() error {
 	}
 	if s.ReadHeaderTimeout > 0 {
 		s.lim.RequestHeadersTimeout = s.ReadHeaderTimeout
+		s.silentHeadTimeout = true
 	} else if s.ReadHeaderTimeout == 0 && s.ReadTimeout > 0 {
 		s.lim.RequestHeadersTimeout = s.ReadTimeout
+		s.silentHeadTimeout = true
 	}
 	s.wlim = wire.Limits{
 		RequestLine:  s.lim.MaxRequestLineSize,
