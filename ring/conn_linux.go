@@ -1,0 +1,161 @@
+//go:build linux && !noring
+
+package ring
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// LocalAddr implements [listen.Link].
+func (k *link) LocalAddr() net.Addr {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := k.name()
+	if n.local == nil {
+		n.local = k.srv.ln.Addr()
+		if sa, err := unix.Getsockname(int(k.fd)); err == nil {
+			if a := netAddr(sa); a != nil {
+				n.local = a
+			}
+		}
+	}
+	return n.local
+}
+
+// RemoteAddr implements [listen.Link].
+func (k *link) RemoteAddr() net.Addr {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := k.name()
+	if n.remote == nil {
+		if n.peer.IsValid() {
+			n.remote = net.TCPAddrFromAddrPort(n.peer)
+		} else {
+			n.remote = &net.UnixAddr{Name: n.peerPath, Net: "unix"}
+		}
+	}
+	return n.remote
+}
+
+func (k *link) name() *names {
+	if k.names == nil {
+		k.names = new(names)
+	}
+	return k.names
+}
+
+// netAddr converts as package net does.
+func netAddr(sa unix.Sockaddr) net.Addr {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4, *unix.SockaddrInet6:
+		return net.TCPAddrFromAddrPort(addrPort(sa))
+	case *unix.SockaddrUnix:
+		return &net.UnixAddr{Name: sa.Name, Net: "unix"}
+	}
+	return nil
+}
+
+func addrPort(sa unix.Sockaddr) netip.AddrPort {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
+	case *unix.SockaddrInet6:
+		a := netip.AddrFrom16(sa.Addr)
+		if sa.ZoneId != 0 {
+			a = a.WithZone(zone(sa.ZoneId))
+		}
+		return netip.AddrPortFrom(a, uint16(sa.Port))
+	}
+	return netip.AddrPort{}
+}
+
+func zone(index uint32) string {
+	if i, err := net.InterfaceByIndex(int(index)); err == nil {
+		return i.Name
+	}
+	return ""
+}
+
+// NetConn implements [listen.Link]. The value is made when it is first asked
+// for, over a duplicate of the descriptor; until Detach a goroutine waits for
+// somebody to close it.
+func (k *link) NetConn() net.Conn {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := k.name()
+	if n.conn != nil {
+		return n.conn
+	}
+	conn, err := dupConn(int(k.fd))
+	if err != nil {
+		k.loop.t.report(err)
+		return nil
+	}
+	n.conn = conn
+	n.unwatched = make(chan struct{})
+	go k.watchConn(conn, n.unwatched)
+	return conn
+}
+
+// watchConn aborts the link when conn is closed, and returns when that has
+// happened or release or takeConn has set conn's deadline.
+func (k *link) watchConn(conn net.Conn, done chan<- struct{}) {
+	defer close(done)
+	rc, err := conn.(syscall.Conn).SyscallConn() // *net.TCPConn and *net.UnixConn have it
+	if err == nil {
+		err = rc.Read(func(uintptr) bool { return false })
+	}
+	if !os.IsTimeout(err) {
+		k.Abort()
+	}
+}
+
+// release closes the stand-in of a connection that has ended.
+func (n *names) release() {
+	_ = n.conn.Close() // its descriptor is a duplicate; the link's own decides
+}
+
+// takeConn makes the net.Conn that Detach returns and closes the link's own
+// descriptor. The lock is held, and released while the watching goroutine ends.
+func (k *link) takeConn() (net.Conn, error) {
+	n := k.names
+	if n == nil || n.conn == nil {
+		conn, err := dupConn(int(k.fd))
+		if err == nil {
+			_ = unix.Close(int(k.fd)) // conn holds the socket now
+		}
+		return conn, err
+	}
+	conn, done := n.conn, n.unwatched
+	if err := conn.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		return nil, err
+	}
+	k.mu.Unlock()
+	<-done
+	k.mu.Lock()
+	if err := k.failure(); err != nil {
+		return nil, err
+	}
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		return nil, err
+	}
+	_ = unix.Close(int(k.fd)) // conn holds the socket now
+	return conn, nil
+}
+
+// dupConn makes a genuine net.Conn over a duplicate of fd.
+func dupConn(fd int) (net.Conn, error) {
+	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	f := os.NewFile(uintptr(dup), "")
+	defer f.Close()
+	return net.FileConn(f)
+}

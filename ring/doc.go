@@ -1,0 +1,2 @@
+// Package ring is Windhover's transport over Linux's io_uring.
+package ring

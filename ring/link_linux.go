@@ -1,0 +1,391 @@
+//go:build linux && !noring
+
+package ring
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/windhover-server/windhover/listen"
+)
+
+// status is a set of facts about a link, guarded by its lock.
+type status uint32
+
+const (
+	running   status = 1 << iota // a protocol call is under way
+	offLoop                      // … on a goroutine that does not lead the loop
+	queued                       // in the loop's inbox
+	armed                        // a multishot receive is in the kernel
+	cancelled                    // … and its cancellation
+	polling                      // a wait for writability is in the kernel
+	wantPoll                     // a writer needs one
+	starved                      // receive ended for want of buffers; on the loop's list
+	eof                          // the peer half-closed
+	eofTold                      // … and the protocol knows
+	closing                      // verdict Close
+	halfClose                    // CloseWrite: half-close once everything is sent
+	shut                         // our side is half-closed
+	lingering                    // waiting for the peer's end, discarding input
+	broken                       // over: the socket is shut down, err says why
+	goneDue                      // Gone is to be called when the lock is released
+	detaching                    // Detach waits for the kernel to let go
+	detached                     // the socket is somebody else's
+	lateRead                     // the read deadline passed while nobody read
+	draining                     // Drain is to be called
+	dirty                        // on the loop's list of links to flush soon
+	paused                       // not receiving: enough is waiting to be read
+	ended                        // out of the loop's table
+	lostTold                     // Lost has been or is being called
+)
+
+// errAborted is the reason of a link that its own protocol aborted.
+var errAborted = errors.New("ring: aborted by the protocol")
+
+// link is one connection and implements [listen.Link]. Its loop owns the slot
+// and everything in the kernel; the lock guards the rest, and is never held
+// while a protocol runs or anything blocks.
+type link struct {
+	mu    sync.Mutex
+	loop  *loop
+	srv   *server
+	proto listen.Protocol
+
+	fd     int32 // -1 once closed or detached
+	status status
+	id     uint64 // slot and generation, as in user data
+	calls  uint32 // protocol calls begun
+
+	credit  uint16 // calls to serve off the loop before the next try on it
+	backoff uint16 // what credit is set to after a long call
+	turn    uint64 // the loop's word during the last call made on it
+
+	in     *buffer // received, neither delivered nor read
+	tail   *buffer // committed by End, not yet given to the kernel
+	flight *buffer // being sent by the kernel
+	reader *waiter
+	writer *waiter
+	err    error // with broken
+
+	readDeadline  int64 // on the transport's clock; 0 is none
+	writeDeadline int64
+	lingerEnd     int64
+	rate          float64 // bytes per nanosecond; 0 is off
+	grace         int64
+	rateDeadline  int64
+	timer         timer
+	armedAt       int64 // when timer fires; 0 is not set
+
+	names *names
+}
+
+// names are what a link needs only when somebody asks.
+type names struct {
+	peer          netip.AddrPort // of TCP
+	peerPath      string         // of Unix sockets
+	local, remote net.Addr
+	conn          net.Conn      // NetConn's
+	unwatched     chan struct{} // closed when nobody watches conn any more
+}
+
+// event is a reason to call the protocol.
+type event uint8
+
+const (
+	evNone event = iota
+	evData
+	evEOF
+	evExpired
+	evDrain
+	evLost
+)
+
+// call makes one protocol call.
+func (k *link) call(ev event, p []byte) listen.Verdict {
+	switch ev {
+	case evData:
+		return k.proto.Data(p)
+	case evEOF:
+		return k.proto.EOF()
+	case evExpired:
+		return k.proto.Expired()
+	case evDrain:
+		return k.proto.Drain()
+	default:
+		k.proto.Lost(k.reason())
+		return listen.Wait
+	}
+}
+
+// reason is what Lost is told.
+func (k *link) reason() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if errors.Is(k.err, errAborted) {
+		return nil
+	}
+	return k.err
+}
+
+// next chooses the next call, or evNone. The lock is held and no call is under
+// way. Bytes are returned as a buffer that the caller owns.
+func (k *link) next() (event, *buffer) {
+	switch {
+	case k.status&(broken|closing|detached|ended) != 0:
+		return evNone, nil
+	case k.in.len() > 0:
+		b := k.in
+		k.in = nil
+		return evData, b
+	case k.status&(eof|eofTold) == eof:
+		k.status |= eofTold
+		return evEOF, nil
+	case k.status&lateRead != 0:
+		k.status &^= lateRead
+		k.readDeadline = 0 // told once
+		return evExpired, nil
+	case k.status&draining != 0:
+		k.status &^= draining
+		return evDrain, nil
+	}
+	return evNone, nil
+}
+
+// settle takes note of a verdict and chooses the next call. When there is
+// none, the link waits. The lock is held.
+func (k *link) settle(v listen.Verdict) (event, *buffer) {
+	switch v {
+	case listen.Close:
+		k.status |= closing
+	case listen.Abort:
+		k.breakOff(errAborted)
+	case listen.Detached:
+		k.status |= detached
+	}
+	ev, b := k.next()
+	if ev == evNone {
+		k.status &^= running | offLoop
+	} else {
+		k.calls++
+	}
+	return ev, b
+}
+
+// unlock releases the lock, and calls Gone if that became due under it.
+func (k *link) unlock() {
+	if k.status&goneDue == 0 {
+		k.mu.Unlock()
+		return
+	}
+	k.status &^= goneDue
+	err := k.err
+	if err == nil {
+		err = errEOF
+	} else if errors.Is(err, errAborted) {
+		err = net.ErrClosed
+	}
+	k.mu.Unlock()
+	k.proto.Gone(err)
+}
+
+// breakOff ends the link for reason err: whatever is in the kernel for it
+// completes soon, because the socket is shut down. The first reason counts.
+// The lock is held; the caller unlocks with unlock and sees to it that the
+// loop looks at the link.
+func (k *link) breakOff(err error) {
+	if k.status&(broken|ended|detached) != 0 {
+		return
+	}
+	k.status |= broken
+	k.err = err
+	if k.status&running != 0 {
+		k.status |= goneDue
+	}
+	_ = unix.Shutdown(int(k.fd), unix.SHUT_RDWR) // ENOTCONN after a reset is as good
+	k.wakeReader()
+	k.wakeWriter()
+}
+
+// failure is why reads and writes fail, or nil. The lock is held.
+func (k *link) failure() error {
+	switch {
+	case k.status&broken != 0:
+		if errors.Is(k.err, errAborted) {
+			return net.ErrClosed
+		}
+		return k.err
+	case k.status&(detached|ended) != 0:
+		return net.ErrClosed
+	}
+	return nil
+}
+
+// kick has the loop look at the link. The lock is held.
+func (k *link) kick() {
+	if k.status&(queued|ended) == 0 {
+		k.status |= queued
+		k.loop.enqueue(k)
+	}
+}
+
+// Abort implements [listen.Link].
+func (k *link) Abort() { k.abort(errAborted) }
+
+func (k *link) abort(err error) {
+	k.mu.Lock()
+	k.breakOff(err)
+	k.kick()
+	k.unlock()
+}
+
+// Watch implements [listen.Link]. Receiving goes on while a call runs, so
+// that the peer's end is always noticed.
+func (k *link) Watch() {}
+
+// Leave implements [listen.Link].
+func (k *link) Leave() {
+	k.mu.Lock()
+	turn := k.turn
+	k.mu.Unlock()
+	k.loop.leave(turn)
+}
+
+// A waiter is a goroutine blocked in a method of a link.
+type waiter struct {
+	ch  chan struct{} // gets one value
+	dst []byte        // a reader's, to be filled by whoever receives
+	n   int           // how much of dst has been filled
+}
+
+var waiters = sync.Pool{New: func() any { return &waiter{ch: make(chan struct{}, 1)} }}
+
+// park blocks until w is woken. The lock is released meanwhile, and the loop
+// is handed on if this call was running on it.
+func (k *link) park(w *waiter) {
+	turn := k.turn
+	k.unlock()
+	k.loop.leave(turn)
+	<-w.ch
+	k.mu.Lock()
+}
+
+func (w *waiter) free() {
+	w.dst, w.n = nil, 0
+	waiters.Put(w)
+}
+
+func (k *link) wakeReader() {
+	if k.reader != nil {
+		k.reader.ch <- struct{}{}
+		k.reader = nil
+	}
+}
+
+func (k *link) wakeWriter() {
+	if k.writer != nil {
+		k.writer.ch <- struct{}{}
+		k.writer = nil
+	}
+}
+
+// awaitWriter blocks until the state that writers care about has changed. The
+// lock is held before and after.
+func (k *link) awaitWriter() {
+	w := waiters.Get().(*waiter)
+	k.writer = w
+	k.park(w)
+	w.free()
+}
+
+// SetReadDeadline implements [listen.Link].
+func (k *link) SetReadDeadline(t time.Time) {
+	k.mu.Lock()
+	k.readDeadline = k.loop.t.clock(t)
+	k.status &^= lateRead
+	if k.reader != nil && k.readDeadline != 0 && k.readDeadline <= k.loop.t.now() {
+		k.wakeReader()
+	}
+	k.setTimer(k.readDeadline)
+	k.mu.Unlock()
+}
+
+// SetWriteDeadline implements [listen.Link].
+func (k *link) SetWriteDeadline(t time.Time) {
+	k.mu.Lock()
+	k.writeDeadline = k.loop.t.clock(t)
+	if k.writer != nil && k.writeDeadline != 0 && k.writeDeadline <= k.loop.t.now() {
+		k.wakeWriter()
+	}
+	k.setTimer(k.writeDeadline)
+	k.mu.Unlock()
+}
+
+// SetSendRate implements [listen.Link].
+func (k *link) SetSendRate(bytesPerSecond float64, grace time.Duration) {
+	k.mu.Lock()
+	k.rate = bytesPerSecond / float64(time.Second)
+	k.grace = int64(grace)
+	k.rateDeadline = 0
+	if k.unsent() > 0 {
+		k.meter(k.unsent())
+	}
+	k.mu.Unlock()
+}
+
+// setTimer sees to it that the timer fires at time at or earlier. The lock is
+// held. Deadlines that move away cost nothing: the timer fires at the old
+// time and is set anew.
+func (k *link) setTimer(at int64) {
+	if at != 0 && (k.armedAt == 0 || at < k.armedAt) && k.status&ended == 0 {
+		k.armedAt = at
+		k.loop.setTimer(k, at)
+	}
+}
+
+// due acts on the deadlines that have passed and sets the timer for the
+// others. It is called without the lock when the timer has fired.
+func (k *link) due(now int64) {
+	k.mu.Lock()
+	k.armedAt = 0
+	if k.status&(ended|detached) != 0 {
+		k.mu.Unlock()
+		return
+	}
+	passed := func(at int64) bool {
+		if at > now {
+			k.setTimer(at)
+		}
+		return at != 0 && at <= now
+	}
+	if passed(k.readDeadline) {
+		if k.reader != nil {
+			k.wakeReader()
+		} else {
+			k.status |= lateRead
+			k.kick()
+		}
+	}
+	if passed(k.writeDeadline) && (k.writer != nil || k.unsent() > 0) {
+		if k.writer != nil {
+			k.wakeWriter()
+		} else {
+			k.breakOff(os.ErrDeadlineExceeded)
+			k.kick()
+		}
+	}
+	if passed(k.rateDeadline) && k.unsent() > 0 {
+		k.breakOff(listen.ErrSlowPeer)
+		k.kick()
+	}
+	if passed(k.lingerEnd) {
+		k.breakOff(errAborted)
+		k.kick()
+	}
+	k.unlock()
+}

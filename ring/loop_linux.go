@@ -1,0 +1,447 @@
+//go:build linux && !noring
+
+package ring
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/windhover-server/windhover/listen"
+	"github.com/windhover-server/windhover/ring/internal/uring"
+)
+
+const (
+	sqEntries = 1024
+	cqEntries = 8192
+
+	// turnLimit is how many completions are taken before what they led to is
+	// submitted.
+	turnLimit = 256
+)
+
+// Operations, the low byte of user data.
+const (
+	opIgnore = iota
+	opRecv
+	opSend
+	opPoll
+)
+
+// loop is one ring and the connections on it. One goroutine at a time leads
+// it; only the leader touches the fields of the first group. Leadership moves
+// as lead_linux.go describes.
+type loop struct {
+	// The leader's.
+	ring    *uring.Ring
+	bufs    *pool
+	slots   []slot
+	free    []uint32
+	placed  int    // links in slots
+	phase   uint32 // of the transport, as told to the links
+	rounds  uint32 // of DrainIdle, likewise
+	current call
+	starved []*link
+	work    []*link // taken from the inbox, still to be served
+	spare   []*link // the inbox's other slice
+
+	// Shared.
+	t         *Transport
+	word      atomic.Uint64 // see lead_linux.go
+	parked    atomic.Bool
+	woken     atomic.Bool
+	load      atomic.Int64 // links, for spreading
+	suspicion atomic.Int32 // how many new links begin off the loop
+	event     *os.File     // eventfd that the ring signals while the leader is parked
+	eventRC   syscall.RawConn
+	idle      goroutines
+
+	inbox struct {
+		mu    sync.Mutex
+		links []*link
+		n     atomic.Int32 // len(links)
+	}
+	timers struct {
+		mu    sync.Mutex
+		wheel wheel
+		at    int64 // when clock fires; 0 is not set
+		clock *time.Timer
+	}
+	watch watched
+}
+
+// slot is a place in the loop's table. The generation is part of user data, so
+// that a completion meant for an earlier link in the place is recognised.
+type slot struct {
+	link *link
+	gen  uint32
+}
+
+const genMask = 1<<24 - 1
+
+func userData(id uint64, op uint64) uint64 { return id | op }
+
+func newLoop(t *Transport) (*loop, error) {
+	r, err := uring.New(uring.Config{
+		Entries: sqEntries, CQEntries: cqEntries,
+		Need: uring.SetupClamp,
+		Want: uring.SetupSubmitAll | uring.SetupCoopTaskrun | uring.SetupTaskrunFlag | uring.SetupNoSQArray,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := &loop{t: t, ring: r}
+	if l.bufs, err = newPool(r); err == nil {
+		err = l.openEvent()
+	}
+	if err != nil {
+		_ = r.Close() // the first error is the one to report
+		return nil, err
+	}
+	return l, nil
+}
+
+// openEvent makes the eventfd that stands for the ring in Go's netpoller. The
+// ring's own descriptor would do, but it wakes the poller for every completion
+// of a busy loop, too; eventfd signals are switched off by a word of memory
+// while the leader is awake.
+func (l *loop) openEvent() error {
+	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("eventfd", err)
+	}
+	l.event = os.NewFile(uintptr(fd), "io_uring")
+	l.eventRC, err = l.event.SyscallConn()
+	if err == nil {
+		l.ring.SetEventfd(false)
+		err = l.ring.RegisterEventfd(fd)
+	}
+	if err != nil {
+		_ = l.event.Close()
+	}
+	return err
+}
+
+// turns leads the loop until leadership is lost or the transport has ended.
+func (l *loop) turns() {
+	for {
+		l.hear()
+		if !l.reap() || !l.serve() {
+			return
+		}
+		l.feedStarved()
+		if l.ring.SQReady() > 0 || l.ring.NeedsEnter() {
+			l.submit()
+		}
+		if l.ring.CQReady() > 0 || l.inbox.n.Load() > 0 {
+			runtime.Gosched() // goroutines readied in this turn come before the next
+			continue
+		}
+		if l.placed == 0 && l.t.finished.Load() {
+			l.tearDown()
+			return
+		}
+		l.park()
+	}
+}
+
+// reap handles completions. It reports whether leadership was kept.
+func (l *loop) reap() bool {
+	for range turnLimit {
+		c, ok := l.ring.PeekCQE()
+		if !ok {
+			break
+		}
+		l.ring.CQAdvance()
+		if !l.complete(c) {
+			return false
+		}
+	}
+	return true
+}
+
+// complete handles one completion. It reports whether leadership was kept.
+func (l *loop) complete(c uring.CQE) bool {
+	op := c.UserData & 0xff
+	if op == opIgnore {
+		return true
+	}
+	k := l.find(c.UserData)
+	if k == nil {
+		if c.Flags&uring.CQEFBuffer != 0 {
+			l.bufs.take(c)
+			l.bufs.recycle(c)
+		}
+		return true
+	}
+	switch op {
+	case opRecv:
+		return l.received(k, c)
+	case opSend:
+		return l.sent(k, c)
+	default:
+		k.mu.Lock()
+		k.status &^= polling | wantPoll
+		k.wakeWriter()
+		return l.after(k)
+	}
+}
+
+// find returns the link that user data names, or nil when it is gone.
+func (l *loop) find(ud uint64) *link {
+	i := ud >> 32
+	if i >= uint64(len(l.slots)) || l.slots[i].gen != uint32(ud>>8)&genMask {
+		return nil
+	}
+	return l.slots[i].link
+}
+
+// place gives a new link its slot.
+func (l *loop) place(k *link) {
+	var i uint32
+	if n := len(l.free); n > 0 {
+		i = l.free[n-1]
+		l.free = l.free[:n-1]
+	} else {
+		i = uint32(len(l.slots))
+		l.slots = append(l.slots, slot{gen: 1}) // no link has ID 0
+	}
+	s := &l.slots[i]
+	s.link = k
+	k.id = uint64(i)<<32 | uint64(s.gen)<<8
+	l.placed++
+}
+
+// vacate takes a link out of the table.
+func (l *loop) vacate(k *link) {
+	i := k.id >> 32
+	s := &l.slots[i]
+	s.link = nil
+	s.gen = max((s.gen+1)&genMask, 1)
+	l.free = append(l.free, uint32(i))
+	l.placed--
+}
+
+// serve looks at the links in the inbox. It reports whether leadership was
+// kept.
+func (l *loop) serve() bool {
+	if len(l.work) == 0 && l.inbox.n.Load() > 0 {
+		l.inbox.mu.Lock()
+		l.work, l.inbox.links = l.inbox.links, l.spare[:0]
+		l.inbox.n.Store(0)
+		l.inbox.mu.Unlock()
+		l.spare = l.work
+	}
+	for len(l.work) > 0 {
+		k := l.work[0]
+		l.work[0] = nil
+		l.work = l.work[1:]
+		k.mu.Lock()
+		k.status &^= queued
+		isNew := k.id == 0 // no call has been made, so no end either
+		if isNew {
+			l.place(k)
+		}
+		if !l.after(k) {
+			return false
+		}
+		if isNew && l.phase != open {
+			l.tellPhase(k)
+		}
+	}
+	return true
+}
+
+// hear tells the links what Shutdown, Close and DrainIdle want.
+func (l *loop) hear() {
+	phase, rounds := l.t.phase.Load(), l.t.drainRounds.Load()
+	if phase == l.phase && rounds == l.rounds {
+		return
+	}
+	idleOnly := phase == l.phase
+	l.phase, l.rounds = phase, rounds
+	for _, s := range l.slots {
+		if s.link == nil {
+			continue
+		}
+		if idleOnly {
+			l.tellIdle(s.link)
+		} else {
+			l.tellPhase(s.link)
+		}
+	}
+}
+
+// tellPhase has a link drain or break.
+func (l *loop) tellPhase(k *link) {
+	k.mu.Lock()
+	if l.phase == aborting {
+		k.breakOff(listen.ErrServerClosed)
+	} else {
+		k.status |= draining
+	}
+	k.kick()
+	k.unlock()
+}
+
+// tellIdle has a link drain if it waits.
+func (l *loop) tellIdle(k *link) {
+	k.mu.Lock()
+	if k.status&running == 0 {
+		k.status |= draining
+		k.kick()
+	}
+	k.unlock()
+}
+
+// enqueue puts a link into the inbox and wakes the leader if it sleeps.
+func (l *loop) enqueue(k *link) {
+	l.inbox.mu.Lock()
+	l.inbox.links = append(l.inbox.links, k)
+	l.inbox.n.Store(int32(len(l.inbox.links)))
+	l.inbox.mu.Unlock()
+	l.wake()
+}
+
+// submit gives all prepared entries to the kernel and collects what is
+// complete.
+func (l *loop) submit() {
+	_, err := l.ring.SubmitAndGetEvents()
+	switch {
+	case err == nil, errors.Is(err, unix.EINTR):
+	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EAGAIN):
+		// EBUSY: the completions must be reaped first, which is what comes
+		// next. EAGAIN: the kernel is short of memory; entries stay queued.
+	default:
+		l.t.report(os.NewSyscallError("io_uring_enter", err))
+	}
+}
+
+// entry returns a free submission entry, submitting the others first if the
+// queue is full. It returns nil when the kernel takes none; the caller has to
+// come back.
+func (l *loop) entry() *uring.SQE {
+	e := l.ring.GetSQE()
+	if e == nil {
+		l.submit()
+		e = l.ring.GetSQE()
+	}
+	return e
+}
+
+var past = time.Unix(1, 0)
+
+// park sleeps in Go's netpoller until a completion or a wake. Between storing
+// parked and sleeping, everything a waker could have done before it saw parked
+// is looked at again.
+func (l *loop) park() {
+	l.parked.Store(true)
+	l.ring.SetEventfd(true)
+	var err error
+	if !l.ready() {
+		err = l.eventRC.Read(l.readyFd)
+	}
+	l.ring.SetEventfd(false)
+	l.parked.Store(false)
+	// A waker may set its deadline late, after the sleep it meant to end: then
+	// the next Read fails, and this clears it.
+	if l.woken.Swap(false) || err != nil {
+		_ = l.event.SetReadDeadline(time.Time{})
+	}
+}
+
+func (l *loop) readyFd(uintptr) bool { return l.ready() }
+
+// ready reports whether there is something to do. Completions that wait for
+// some other thread to enter the kernel do not count: the leader cannot run
+// them, and is woken when they are posted.
+func (l *loop) ready() bool {
+	return l.ring.CQReady() > 0 || l.inbox.n.Load() > 0 || l.woken.Load() ||
+		l.t.phase.Load() != l.phase || l.t.drainRounds.Load() != l.rounds || l.t.finished.Load()
+}
+
+// wake ends the leader's sleep, by a deadline in the past: that readies its
+// goroutine without a system call.
+func (l *loop) wake() {
+	if l.parked.Load() && !l.woken.Swap(true) {
+		_ = l.event.SetReadDeadline(past)
+	}
+}
+
+// discard releases a loop that has never been led.
+func (l *loop) discard() {
+	_ = l.event.Close()
+	_ = l.bufs.close()
+	_ = l.ring.Close()
+}
+
+// tearDown ends the loop. No request is in the kernel any more.
+func (l *loop) tearDown() {
+	l.timers.mu.Lock()
+	if l.timers.clock != nil {
+		l.timers.clock.Stop()
+	}
+	l.timers.mu.Unlock()
+	_ = l.event.Close()
+	if err := errors.Join(l.bufs.close(), l.ring.Close()); err != nil {
+		l.t.report(err)
+	}
+	l.idle.close()
+	l.t.loopEnded()
+}
+
+// setTimer has the link's timer fire at time at.
+func (l *loop) setTimer(k *link, at int64) {
+	w := &l.timers
+	w.mu.Lock()
+	if w.wheel.count == 0 {
+		w.wheel.advance(l.t.now(), nil) // catch up, or at would look far away
+	}
+	w.wheel.set(&k.timer, at)
+	l.windClock()
+	w.mu.Unlock()
+}
+
+func (l *loop) stopTimer(k *link) {
+	l.timers.mu.Lock()
+	l.timers.wheel.remove(&k.timer)
+	l.timers.mu.Unlock()
+}
+
+// windClock sets the clock to the wheel's next tick if that comes before what
+// it is set to.
+func (l *loop) windClock() {
+	w := &l.timers
+	at, ok := w.wheel.next()
+	if !ok || (w.at != 0 && w.at <= at) {
+		return
+	}
+	w.at = at
+	d := time.Duration(at - l.t.now())
+	if w.clock == nil {
+		w.clock = time.AfterFunc(d, l.tick)
+	} else {
+		w.clock.Reset(d)
+	}
+}
+
+// tick runs on a goroutine of its own when the clock fires.
+func (l *loop) tick() {
+	var due []*link
+	w := &l.timers
+	w.mu.Lock()
+	now := l.t.now()
+	w.at = 0
+	w.wheel.advance(now, func(t *timer) { due = append(due, t.owner) })
+	l.windClock()
+	w.mu.Unlock()
+	for _, k := range due {
+		k.due(now)
+	}
+}

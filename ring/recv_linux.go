@@ -1,0 +1,202 @@
+//go:build linux && !noring
+
+package ring
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/windhover-server/windhover/ring/internal/uring"
+)
+
+var errEOF = io.EOF
+
+// received handles a completion of k's multishot receive. It reports whether
+// leadership was kept.
+func (l *loop) received(k *link, c uring.CQE) bool {
+	var p []byte
+	lent, done := c.Flags&uring.CQEFBuffer != 0, false
+	if lent {
+		p, done = l.bufs.take(c)
+		raceAcquire()
+	}
+	k.mu.Lock()
+	if c.Flags&uring.CQEFMore == 0 {
+		k.status &^= armed
+	}
+	switch {
+	case c.Res > 0 && k.status&(running|broken|closing|ended) == 0 && k.in.len() == 0:
+		k.status |= running
+		k.calls++
+		if l.offTheLoop(k) {
+			b := newBuffer()
+			b.add(p)
+			l.dispatch(k, evData, b)
+			break
+		}
+		if k.status&armed == 0 {
+			l.receive(k)
+		}
+		k.mu.Unlock()
+		l.current.lent, l.current.done, l.current.bid = true, done, c.BufferID()
+		return l.pump(k, evData, p, nil)
+	case c.Res > 0:
+		k.store(p)
+	default:
+		l.receiveEnded(k, unix.Errno(-c.Res))
+	}
+	if lent {
+		l.bufs.giveBack(c.BufferID(), done)
+	}
+	return l.after(k)
+}
+
+// store keeps what arrived while a call was running: in the waiting reader's
+// memory if there is one, else in the queue. The lock is held.
+func (k *link) store(p []byte) {
+	if k.status&(broken|closing|ended) != 0 {
+		return // nobody will ask for it
+	}
+	if w := k.reader; w != nil {
+		w.n = copy(w.dst, p)
+		p = p[w.n:]
+		k.wakeReader()
+	}
+	if len(p) == 0 {
+		return
+	}
+	if k.in == nil {
+		k.in = newBuffer()
+	}
+	k.in.add(p)
+}
+
+// receiveEnded handles a completion without bytes. The lock is held.
+func (l *loop) receiveEnded(k *link, errno unix.Errno) {
+	switch errno {
+	case 0:
+		k.status |= eof
+		if k.status&running != 0 {
+			k.status |= goneDue
+		}
+		k.wakeReader()
+	case unix.ENOBUFS:
+		// Back-pressure: whoever is first in the list gets buffers first.
+		if k.status&starved == 0 {
+			k.status |= starved
+			l.starved = append(l.starved, k)
+		}
+	case unix.ECANCELED, unix.EINTR, unix.EAGAIN:
+		// ECANCELED: by us, or because the thread that armed the request has
+		// exited (a handler may lock its thread and end its goroutine).
+		// Whether to receive again is for service to decide.
+		k.status &^= cancelled
+	default:
+		k.breakOff(os.NewSyscallError("recv", errno))
+	}
+}
+
+// receive starts or stops receiving, as k's state asks. The lock is held.
+func (l *loop) receive(k *link) {
+	limit := k.srv.opt.ReceiveBuffer
+	switch n := k.in.len(); {
+	case limit < 0 || k.status&closing != 0 || n <= limit/2:
+		k.status &^= paused
+	case n >= limit:
+		k.status |= paused
+	}
+	want := k.status&(eof|detaching|paused|starved) == 0
+	switch {
+	case want && k.status&armed == 0:
+		e := l.entry()
+		if e == nil {
+			k.kick()
+			return
+		}
+		e.PrepRecvMultishot(int(k.fd), bufGroup, 0)
+		e.UserData = userData(k.id, opRecv)
+		k.status |= armed
+	case !want && k.status&(armed|cancelled) == armed:
+		e := l.entry()
+		if e == nil {
+			k.kick()
+			return
+		}
+		e.PrepCancel64(userData(k.id, opRecv), 0)
+		e.UserData = opIgnore
+		k.status |= cancelled
+	}
+}
+
+// feedStarved lets links receive again that found no buffer. By now the
+// buffers of this turn are back with the kernel.
+func (l *loop) feedStarved() {
+	if len(l.starved) == 0 {
+		return
+	}
+	l.bufs.grow(l.bufs.used)
+	for i, k := range l.starved {
+		l.starved[i] = nil
+		k.mu.Lock()
+		k.status &^= starved
+		if k.status&(ended|broken|detaching|closing) == 0 {
+			l.receive(k)
+		} else {
+			k.kick()
+		}
+		k.mu.Unlock()
+	}
+	l.starved = l.starved[:0]
+}
+
+// Read implements [listen.Link].
+func (k *link) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	k.mu.Lock()
+	defer k.unlock()
+	for {
+		if n := copy(p, k.in.rest()); n > 0 {
+			k.consumed(n)
+			return n, nil
+		}
+		if err := k.failure(); err != nil {
+			return 0, err
+		}
+		if k.status&eof != 0 {
+			k.status |= eofTold
+			return 0, io.EOF
+		}
+		if k.readDeadline != 0 && k.loop.t.now() >= k.readDeadline {
+			return 0, os.ErrDeadlineExceeded
+		}
+		if err := k.pushOut(); err != nil {
+			return 0, err
+		}
+		w := waiters.Get().(*waiter)
+		w.dst = p
+		k.reader = w
+		k.park(w)
+		n := w.n
+		w.free()
+		if n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// consumed takes n bytes off the queue, and goes on receiving when that had
+// stopped. The lock is held.
+func (k *link) consumed(n int) {
+	k.in.off += n
+	if k.in.len() == 0 {
+		k.in.free()
+		k.in = nil
+	}
+	if k.status&paused != 0 && k.in.len() <= k.srv.opt.ReceiveBuffer/2 {
+		k.kick()
+	}
+}

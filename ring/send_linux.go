@@ -1,0 +1,364 @@
+//go:build linux && !noring
+
+package ring
+
+import (
+	"errors"
+	"io"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/windhover-server/windhover/ring/internal/uring"
+)
+
+// copyMost is up to which size Write copies its argument into the queue, to
+// leave with what is queued there, instead of sending it by itself.
+const copyMost = 16 << 10
+
+// Begin implements [listen.Link].
+func (k *link) Begin() []byte {
+	k.mu.Lock()
+	if k.tail == nil {
+		k.tail = newBuffer()
+	}
+	return k.tail.b
+}
+
+// End implements [listen.Link].
+func (k *link) End(b []byte) {
+	k.tail.b = b
+	switch {
+	case k.status&(broken|ended) != 0:
+		k.tail.free()
+		k.tail = nil
+	case k.tail.len() == 0:
+		k.tail.free()
+		k.tail = nil
+	case k.status&(offLoop|dirty) == offLoop:
+		k.status |= dirty
+		k.loop.watch.soon(k)
+	}
+	k.mu.Unlock()
+}
+
+// unsent is how many bytes are queued or being sent. The lock is held.
+func (k *link) unsent() int { return k.tail.len() + k.flight.len() }
+
+// sendNow sends the queue as far as the socket takes it at once. Nothing is in
+// flight and the lock is held. An error breaks the link.
+func (k *link) sendNow() error {
+	for k.tail.len() > 0 {
+		n, err := k.send(k.tail.rest(), 0)
+		k.tail.off += n
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+	if k.tail != nil {
+		k.tail.free()
+		k.tail = nil
+	}
+	return nil
+}
+
+// send is send(2) without waiting; a full socket is n == 0. Other errors break
+// the link. The lock is held.
+func (k *link) send(p []byte, flags int) (n int, err error) {
+	for {
+		raceRelease()
+		n, err = uring.Send(int(k.fd), p, flags)
+		switch {
+		case err == nil:
+			return n, nil
+		case errors.Is(err, unix.EINTR):
+			continue
+		case errors.Is(err, unix.EAGAIN):
+			return 0, nil
+		}
+		err = os.NewSyscallError("send", err)
+		k.breakOff(err)
+		k.kick()
+		return 0, err
+	}
+}
+
+// pushOut starts sending the queue, from any goroutine. What the socket does
+// not take at once the loop sends. The lock is held.
+func (k *link) pushOut() error {
+	if k.tail.len() == 0 || k.flight != nil {
+		return nil // the loop goes on when the flight has landed
+	}
+	if err := k.sendNow(); err != nil {
+		return err
+	}
+	if k.tail.len() > 0 {
+		k.kick()
+	}
+	return nil
+}
+
+// flushOff sends the queue at the end of a call off the loop: with the loop's
+// next batch if the loop is awake, else directly. The lock is held.
+func (k *link) flushOff() {
+	if k.tail.len() == 0 || k.flight != nil || k.status&broken != 0 {
+		return
+	}
+	if k.loop.parked.Load() {
+		_ = k.pushOut() // an error has broken the link, and is told by Lost
+	} else {
+		k.kick()
+	}
+}
+
+// launch gives the queue to the kernel. Nothing is in flight and the lock is
+// held.
+func (l *loop) launch(k *link) {
+	if l.ring.SQReady() == 0 && l.ring.CQReady() == 0 && len(l.work) == 0 {
+		// Nothing else to submit with it: a plain send costs as much and needs
+		// no completion.
+		if k.sendNow() != nil || k.tail.len() == 0 {
+			return
+		}
+	}
+	k.flight, k.tail = k.tail, nil
+	k.meter(k.flight.len())
+	l.fly(k)
+}
+
+// fly prepares the sending of what is in flight. The lock is held.
+func (l *loop) fly(k *link) {
+	e := l.entry()
+	if e == nil {
+		// Back into the queue, in front of what has been added since.
+		if k.tail != nil {
+			k.flight.add(k.tail.rest())
+			k.tail.free()
+		}
+		k.tail, k.flight = k.flight, nil
+		k.kick()
+		return
+	}
+	raceRelease()
+	e.PrepSend(int(k.fd), k.flight.rest(), unix.MSG_NOSIGNAL)
+	e.UserData = userData(k.id, opSend)
+}
+
+// sent handles the completion of a send. It reports whether leadership was
+// kept.
+func (l *loop) sent(k *link, c uring.CQE) bool {
+	k.mu.Lock()
+	switch errno := unix.Errno(-min(c.Res, 0)); {
+	case errno == 0:
+		k.flight.off += int(c.Res)
+	case errno == unix.ECANCELED || errno == unix.EINTR || errno == unix.EAGAIN:
+		// ECANCELED: the thread that submitted has exited.
+	default:
+		k.breakOff(os.NewSyscallError("send", errno))
+	}
+	switch {
+	case k.flight.len() == 0 || k.status&broken != 0:
+		k.flight.free()
+		k.flight = nil
+	default:
+		l.fly(k) // a short send goes on
+	}
+	k.wakeWriter()
+	return l.after(k)
+}
+
+// meter extends the deadline by which n more bytes must have left. The lock is
+// held.
+func (k *link) meter(n int) {
+	if k.rate <= 0 {
+		return
+	}
+	start := k.loop.t.now() + k.grace
+	k.rateDeadline = max(k.rateDeadline, start) + int64(float64(n)/k.rate)
+	k.setTimer(k.rateDeadline)
+}
+
+// sendLimit is how many unsent bytes let a writer go on.
+func (k *link) sendLimit() int {
+	if n := k.srv.opt.SendBuffer; n >= 0 {
+		return n
+	}
+	return int(^uint(0) >> 1)
+}
+
+// writable reports why a writer has to give up, or nil. The lock is held.
+func (k *link) writable() error {
+	if err := k.failure(); err != nil {
+		return err
+	}
+	if k.status&(shut|halfClose|closing) != 0 {
+		return unix.EPIPE
+	}
+	if k.writeDeadline != 0 && k.loop.t.now() >= k.writeDeadline {
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+// Flush implements [listen.Link].
+func (k *link) Flush() error {
+	k.mu.Lock()
+	defer k.unlock()
+	for {
+		if err := k.writable(); err != nil {
+			return err
+		}
+		if err := k.pushOut(); err != nil {
+			return err
+		}
+		if n := k.unsent(); n == 0 || n < k.sendLimit() {
+			return nil
+		}
+		k.awaitWriter()
+	}
+}
+
+// Write implements [listen.Link].
+func (k *link) Write(p []byte) (int, error) {
+	k.mu.Lock()
+	defer k.unlock()
+	if len(p) <= copyMost && k.unsent() == 0 && k.writable() == nil {
+		// The common case without a copy.
+		n, err := k.send(p, 0)
+		if err != nil || n == len(p) {
+			return n, err
+		}
+		m, err := k.writeRest(p[n:])
+		return n + m, err
+	}
+	return k.writeRest(p)
+}
+
+func (k *link) writeRest(p []byte) (done int, err error) {
+	for {
+		if err := k.writable(); err != nil {
+			return done, err
+		}
+		rest := p[done:]
+		if len(rest) <= copyMost && k.unsent()+len(rest) <= k.sendLimit() {
+			if k.tail == nil {
+				k.tail = newBuffer()
+			}
+			k.tail.add(rest)
+			return len(p), k.pushOut()
+		}
+		if k.flight == nil {
+			if err := k.sendNow(); err != nil {
+				return done, err
+			}
+			if k.tail.len() == 0 {
+				n, err := k.send(rest, 0)
+				done += n
+				if err != nil || done == len(p) {
+					return done, err
+				}
+				if n > 0 {
+					continue
+				}
+			}
+			k.awaitRoom()
+			continue
+		}
+		k.awaitWriter()
+	}
+}
+
+// awaitRoom blocks until the socket may take more. The lock is held before and
+// after.
+func (k *link) awaitRoom() {
+	k.meterOnce()
+	k.status |= wantPoll
+	k.kick()
+	k.awaitWriter()
+}
+
+// meterOnce starts the rate clock for a writer that sends by itself.
+func (k *link) meterOnce() {
+	if k.rate > 0 {
+		k.meter(k.sendLimit())
+	}
+}
+
+var _ io.ReaderFrom = (*link)(nil)
+
+// sendfileMost is how much one sendfile call is asked to move: small enough
+// that a fast peer does not keep the goroutine in the kernel for long.
+const sendfileMost = 1 << 20
+
+// ReadFrom implements [io.ReaderFrom] with sendfile(2) for an *os.File, also
+// inside an *io.LimitedReader.
+func (k *link) ReadFrom(r io.Reader) (done int64, err error) {
+	limit := int64(1)<<62 - 1
+	lr, limited := r.(*io.LimitedReader)
+	if limited {
+		r, limit = lr.R, lr.N
+	}
+	f, ok := r.(*os.File)
+	if !ok || limit < 0 {
+		return 0, errors.ErrUnsupported
+	}
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return 0, errors.ErrUnsupported
+	}
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return 0, errors.ErrUnsupported
+	}
+	ctlErr := rc.Control(func(fd uintptr) {
+		done, err = k.sendfile(int(fd), limit)
+	})
+	if limited {
+		lr.N -= done
+	}
+	if err == nil {
+		err = ctlErr
+	}
+	return done, err
+}
+
+func (k *link) sendfile(src int, limit int64) (done int64, err error) {
+	k.mu.Lock()
+	defer k.unlock()
+	for done < limit {
+		if err := k.writable(); err != nil {
+			return done, err
+		}
+		if k.flight != nil {
+			k.awaitWriter()
+			continue
+		}
+		if err := k.sendNow(); err != nil {
+			return done, err
+		}
+		if k.tail.len() > 0 {
+			k.awaitRoom()
+			continue
+		}
+		raceRelease()
+		n, err := unix.Sendfile(int(k.fd), src, nil, int(min(limit-done, sendfileMost)))
+		if n > 0 {
+			done += int64(n)
+		}
+		switch {
+		case n == 0 && err == nil:
+			return done, nil // end of file
+		case errors.Is(err, unix.EAGAIN):
+			k.awaitRoom()
+		case errors.Is(err, unix.EINTR), err == nil:
+		case done == 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP)):
+			return 0, errors.ErrUnsupported
+		default:
+			err = os.NewSyscallError("sendfile", err)
+			k.breakOff(err)
+			k.kick()
+			return done, err
+		}
+	}
+	return done, nil
+}

@@ -1,0 +1,234 @@
+//go:build linux && !noring
+
+package ring
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/windhover-server/windhover/listen"
+)
+
+const (
+	acceptBatch  = 64 // connections taken at once, before others of the listener's users get their turn
+	acceptPause  = 5 * time.Millisecond
+	acceptPauses = time.Second // the longest pause after a temporary failure
+)
+
+// server is one Serve call.
+type server struct {
+	t      *Transport
+	ln     net.Listener
+	rc     syscall.RawConn
+	opt    listen.Options // with defaults filled in
+	accept listen.Acceptor
+	end    chan struct{} // closed by stop
+
+	batch []accepted
+	err   error
+}
+
+type accepted struct {
+	fd   int
+	peer unix.Sockaddr
+}
+
+// newServer checks that the ring can drive ln's connections: they must be
+// plain kernel sockets that nobody has wrapped.
+func newServer(t *Transport, ln net.Listener, opt listen.Options, accept listen.Acceptor) (*server, error) {
+	switch ln.(type) {
+	case *net.TCPListener, *net.UnixListener:
+	default:
+		return nil, fmt.Errorf("%w: %T", ErrListener, ln)
+	}
+	rc, err := ln.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	if opt.ReceiveBuffer == 0 {
+		opt.ReceiveBuffer = 1 << 20
+	}
+	if opt.SendBuffer == 0 {
+		opt.SendBuffer = 64 << 10
+	}
+	if opt.Linger == 0 {
+		opt.Linger = 5 * time.Second
+	}
+	s := &server{t: t, ln: ln, rc: rc, opt: opt, accept: accept, end: make(chan struct{})}
+	if _, ok := ln.(*net.TCPListener); ok {
+		s.inherit()
+	}
+	return s, nil
+}
+
+// inherit sets on the listener what package net sets on each connection, and
+// what Linux hands down: no delay, and keep-alive probes every 15 s.
+func (s *server) inherit() {
+	_ = s.rc.Control(func(fd uintptr) {
+		// A listener that does not take an option still serves.
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9)
+	})
+}
+
+// acceptAll accepts until the listener fails or is closed. The wait is in the
+// listener's own Accept, so that closing it, by whomever, ends the wait at once
+// and nothing more is accepted. What else has arrived by then is accepted
+// directly; those descriptors never enter Go's poller.
+func (s *server) acceptAll() error {
+	pause := acceptPause
+	for {
+		err := s.acceptOne()
+		if err == nil || os.IsTimeout(err) {
+			err = s.sweep(err)
+		}
+		s.adoptBatch()
+		select {
+		case <-s.end:
+			return listen.ErrServerClosed
+		default:
+		}
+		if err == nil {
+			pause = acceptPause
+			continue
+		}
+		if !temporary(err) {
+			return err
+		}
+		s.report(fmt.Errorf("ring: accept: %w; trying again in %v", err, pause))
+		timer := time.NewTimer(pause)
+		select {
+		case <-s.end:
+		case <-timer.C:
+		}
+		timer.Stop()
+		pause = min(2*pause, acceptPauses)
+	}
+}
+
+// acceptOne waits for a connection and takes its descriptor from package net.
+func (s *server) acceptOne() error {
+	c, err := s.ln.Accept()
+	if err != nil {
+		return err
+	}
+	defer c.Close() // the duplicate keeps the connection
+	rc, err := c.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return err
+	}
+	var fd int
+	ctlErr := rc.Control(func(orig uintptr) {
+		fd, err = unix.FcntlInt(orig, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err = errors.Join(ctlErr, err); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	peer, err := unix.Getpeername(fd)
+	if err != nil {
+		_ = unix.Close(fd) // reset before it was accepted
+		return nil
+	}
+	s.batch = append(s.batch, accepted{fd, peer})
+	return nil
+}
+
+// sweep accepts what is there without waiting. It returns err when that is
+// nothing.
+func (s *server) sweep(err error) error {
+	n := len(s.batch)
+	if ctlErr := s.rc.Control(s.take); ctlErr != nil {
+		return ctlErr
+	}
+	if len(s.batch) > n {
+		err = nil
+	}
+	return errors.Join(s.err, err)
+}
+
+func (s *server) report(err error) {
+	if s.opt.OnError != nil {
+		s.opt.OnError(err)
+	}
+}
+
+// temporary reports whether accepting may succeed later, by package net's
+// judgement.
+func temporary(err error) bool {
+	var ne interface{ Temporary() bool }
+	return errors.As(err, &ne) && ne.Temporary()
+}
+
+// take accepts what is there, up to a batch.
+func (s *server) take(fd uintptr) {
+	s.err = nil
+	for len(s.batch) < acceptBatch {
+		nfd, peer, err := unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		switch {
+		case err == nil:
+			s.batch = append(s.batch, accepted{nfd, peer})
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case errors.Is(err, unix.EINTR), errors.Is(err, unix.ECONNABORTED):
+		default:
+			s.err = os.NewSyscallError("accept4", err)
+			return
+		}
+	}
+}
+
+// adoptBatch makes links of the accepted descriptors.
+func (s *server) adoptBatch() {
+	for i, a := range s.batch {
+		s.batch[i] = accepted{}
+		s.adopt(a)
+	}
+	s.batch = s.batch[:0]
+}
+
+func (s *server) adopt(a accepted) {
+	l := s.t.leastLoaded()
+	k := &link{loop: l, srv: s, fd: int32(a.fd)}
+	k.timer.owner = k
+	n := names{peer: addrPort(a.peer)}
+	if u, ok := a.peer.(*unix.SockaddrUnix); ok {
+		n.peerPath = u.Name
+	}
+	k.names = &n
+	l.introduce(k)
+	if k.proto = s.accept(k); k.proto == nil {
+		_ = unix.Close(a.fd) // refused without a byte
+		return
+	}
+	l.load.Add(1)
+	k.mu.Lock()
+	k.kick()
+	k.mu.Unlock()
+}
+
+// stop closes the listener. Connections that the kernel has already completed
+// for it are still taken, unless abort is set: their requests count as
+// accepted.
+func (s *server) stop(abort bool) {
+	s.t.mu.Lock()
+	select {
+	case <-s.end:
+	default:
+		close(s.end)
+	}
+	s.t.mu.Unlock()
+	if dl, ok := s.ln.(interface{ SetDeadline(time.Time) error }); ok && !abort {
+		_ = dl.SetDeadline(past) // ends the wait; acceptAll then sweeps and returns
+		return
+	}
+	_ = s.ln.Close()
+}

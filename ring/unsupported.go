@@ -1,0 +1,35 @@
+//go:build !linux || noring
+
+package ring
+
+import (
+	"context"
+	"net"
+
+	"github.com/windhover-server/windhover/listen"
+)
+
+// Transport cannot be had in this build; see [ErrUnsupported].
+type Transport struct{}
+
+var _ listen.Transport = (*Transport)(nil)
+
+// New returns [ErrUnsupported].
+func New(opt Options) (*Transport, error) {
+	if _, err := opt.rings(); err != nil {
+		return nil, err
+	}
+	return nil, ErrUnsupported
+}
+
+// Serve returns [ErrUnsupported].
+func (*Transport) Serve(net.Listener, listen.Options, listen.Acceptor) error { return ErrUnsupported }
+
+// DrainIdle does nothing.
+func (*Transport) DrainIdle() {}
+
+// Shutdown does nothing.
+func (*Transport) Shutdown(context.Context) error { return nil }
+
+// Close does nothing.
+func (*Transport) Close() error { return nil }

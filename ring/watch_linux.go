@@ -1,0 +1,128 @@
+//go:build linux && !noring
+
+package ring
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	watchTick = 500 * time.Microsecond
+	// watchIdle is how many ticks without anything to do end the ticking.
+	watchIdle = 40
+)
+
+// watchdog ticks while any loop of its transport makes calls. It takes the
+// loop from a call seen on two ticks, and sends what calls off the loop have
+// committed and not flushed.
+type watchdog struct {
+	on   atomic.Bool
+	wake chan struct{}
+	done chan struct{}
+}
+
+func (w *watchdog) start(loops []*loop) {
+	w.wake = make(chan struct{}, 1)
+	w.done = make(chan struct{})
+	go w.run(loops)
+}
+
+// note has the watchdog tick. It is called after the loop's word has been
+// stored: either the watchdog's last look sees the word, or this sees on false.
+func (w *watchdog) note() {
+	if !w.on.Load() && w.on.CompareAndSwap(false, true) {
+		w.wake <- struct{}{}
+	}
+}
+
+func (w *watchdog) run(loops []*loop) {
+	defer close(w.done)
+	for range w.wake {
+		for idle := 0; idle < watchIdle; {
+			time.Sleep(watchTick)
+			idle++
+			for _, l := range loops {
+				if l.watch.tick(l) {
+					idle = 0
+				}
+			}
+			if idle == watchIdle {
+				w.on.Store(false)
+				for _, l := range loops {
+					if l.watch.busy(l) && w.on.CompareAndSwap(false, true) {
+						idle = 0
+					}
+				}
+			}
+		}
+	}
+}
+
+// stop ends the watchdog. No loop makes calls any more.
+func (w *watchdog) stop() {
+	close(w.wake)
+	<-w.done
+}
+
+// watched is what the watchdog knows of a loop.
+type watched struct {
+	last uint64 // the word at the last tick
+
+	mu    sync.Mutex
+	dirty []*link // with something committed since the last tick
+	older []*link // … before it; only the watchdog's
+}
+
+// soon has k's queue sent after one to two ticks. k's lock is held.
+func (w *watched) soon(k *link) {
+	w.mu.Lock()
+	w.dirty = append(w.dirty, k)
+	w.mu.Unlock()
+	k.loop.t.watchdog.note()
+}
+
+// busy reports whether the loop has something for the watchdog to do.
+func (w *watched) busy(l *loop) bool {
+	if l.word.Load()&calling != 0 {
+		return true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.dirty) > 0 || len(w.older) > 0
+}
+
+// tick does a tick's work and reports whether there was activity since the
+// last one.
+func (w *watched) tick(l *loop) bool {
+	word := l.word.Load()
+	active := word != w.last
+	if word&calling != 0 {
+		active = true
+		if word == w.last {
+			l.depose(word, true)
+		}
+	}
+	w.last = word
+
+	for i, k := range w.older {
+		w.older[i] = nil
+		k.flushDirty()
+		active = true
+	}
+	w.mu.Lock()
+	w.older, w.dirty = w.dirty, w.older[:0]
+	w.mu.Unlock()
+	return active
+}
+
+// flushDirty sends what a call off the loop has committed a while ago.
+func (k *link) flushDirty() {
+	k.mu.Lock()
+	k.status &^= dirty
+	if k.status&(running|broken|ended|detached) == running && k.tail.len() > 0 && k.flight == nil {
+		_ = k.pushOut() // an error has broken the link, and is told by Lost
+	}
+	k.unlock()
+}
