@@ -139,6 +139,9 @@ func tlsFor(opt Options) (*tls.Config, error) {
 func rewrite(target *url.URL, preserveHost bool) func(*httputil.ProxyRequest) {
 	return func(pr *httputil.ProxyRequest) {
 		pr.SetURL(target)
+		// As the client wrote it: nothing here reads parameters, so there is no
+		// second opinion on what they are.
+		pr.Out.URL.RawQuery = pr.In.URL.RawQuery
 		if preserveHost {
 			pr.Out.Host = pr.In.Host
 		}
