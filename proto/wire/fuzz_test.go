@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// addSamples adds the bytes of the samples, and of the benchmark requests, to a
-// fuzz corpus; testdata/fuzz has what samples do not hold.
+// addSamples adds the bytes of the samples and of the benchmark requests, and
+// some generated messages, to a fuzz corpus; testdata/fuzz has what fuzzing came
+// to from there.
 func addSamples(f *testing.F, add func(in []byte)) {
 	files, err := filepath.Glob("testdata/wire/*.txt")
 	if err != nil {
@@ -27,6 +28,10 @@ func addSamples(f *testing.F, add func(in []byte)) {
 	}
 	for _, request := range []string{plaintextRequest, techEmpowerRequest, liveAspNetRequest, browserRequest} {
 		add([]byte(request))
+	}
+	rnd := rand.New(rand.NewSource(7))
+	for range 100 {
+		add(Generate(rnd))
 	}
 }
 
