@@ -233,6 +233,9 @@ func (c *Conn) idle() listen.Verdict {
 func (c *Conn) awaitHead() listen.Verdict {
 	if !c.headTimer && c.wc.MidMessage() {
 		c.headTimer = true
+		if c.requests == 0 && c.svc.silentHeadTimeout {
+			return listen.Wait // armed at the acceptance
+		}
 		c.link.SetReadDeadline(after(c.s.now, c.svc.lim.RequestHeadersTimeout))
 	}
 	return listen.Wait
@@ -323,6 +326,11 @@ func (c *Conn) writeError(status int, detail, allow string, now time.Time) {
 	b := c.link.Begin()
 	b = wire.AppendStatusLine(b, wire.HTTP11, status, "")
 	b = append(b, "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"...)
+	if status == http.StatusNotImplemented {
+		// To the byte what net/http says of a transfer coding; people match it.
+		c.link.End(append(b, "\r\nUnsupported transfer encoding"...))
+		return
+	}
 	b = c.svc.appendDate(b, now)
 	b = append(b, c.svc.server...)
 	if allow != "" {
