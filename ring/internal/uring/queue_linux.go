@@ -228,7 +228,9 @@ func (r *Ring) SQSpaceLeft() uint32 { return r.sqEntries - r.SQReady() }
 // completions must be reaped first, EAGAIN that memory is short.
 func (r *Ring) SubmitAndGetEvents() (int, error) {
 	atomic.StoreUint32(r.sqTail, r.tail)
-	n, _, errno := unix.Syscall6(unix.SYS_IO_URING_ENTER, uintptr(r.enterFd), uintptr(r.SQReady()), 0,
+	// Raw: the call works but does not sleep, and Go's scheduler, if told of it,
+	// would take the P away from a long batch and give it back right after.
+	n, _, errno := unix.RawSyscall6(unix.SYS_IO_URING_ENTER, uintptr(r.enterFd), uintptr(r.SQReady()), 0,
 		uintptr(enterGetevents|r.enterAdd), 0, 0)
 	if errno != 0 {
 		return 0, errno
