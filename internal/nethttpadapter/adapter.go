@@ -21,23 +21,33 @@ func New(c *http.Server) *windhover.Server {
 			panic(fmt.Sprintf("WINDHOVER_TRANSPORT: %v", err))
 		}
 	}
+	return Configure(c, transport)
+}
+
+// Configure returns a server over the transport that behaves as c would: with
+// net/http's limits, which are fewer and wider than Windhover's own. ErrorLog is
+// left to HTTPServer, where tests replace it late.
+func Configure(c *http.Server, transport windhover.Transport) *windhover.Server {
+	maxHeader := c.MaxHeaderBytes
+	if maxHeader == 0 {
+		maxHeader = http.DefaultMaxHeaderBytes
+	}
 	return &windhover.Server{
 		Addr:                         c.Addr,
 		Handler:                      c.Handler,
 		Transport:                    transport,
 		TLSConfig:                    c.TLSConfig,
 		TLSNextProto:                 c.TLSNextProto,
-		DisableHTTP2:                 true, // the suite is about HTTP/1.1
+		DisableHTTP2:                 true,
 		ReadTimeout:                  c.ReadTimeout,
 		ReadHeaderTimeout:            c.ReadHeaderTimeout,
 		WriteTimeout:                 c.WriteTimeout,
 		IdleTimeout:                  c.IdleTimeout,
-		MaxHeaderBytes:               c.MaxHeaderBytes,
+		MaxHeaderBytes:               maxHeader,
 		BaseContext:                  c.BaseContext,
 		ConnContext:                  c.ConnContext,
 		ConnState:                    c.ConnState,
 		DisableGeneralOptionsHandler: c.DisableGeneralOptionsHandler,
-		ErrorLog:                     c.ErrorLog,
 		ServerHeader:                 "-", // net/http sends none
 		HTTPServer:                   c,
 	}
