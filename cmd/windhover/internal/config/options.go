@@ -32,7 +32,7 @@ func Default() *Config {
 		Transport:    "auto",
 		ServerHeader: true,
 		Defaults:     defaultEndpoint(),
-		TLS:          TLS{ClientMode: "none", MinVersion: "1.2", HandshakeTimeout: 10 * time.Second, Reload: time.Minute},
+		TLS:          TLS{ClientMode: "none", MinVersion: "1.2", HandshakeTimeout: 10 * time.Second, Reload: 10 * time.Second},
 		Limits: Limits{
 			MaxConcurrentConnections:         Unlimited,
 			MaxConcurrentUpgradedConnections: Unlimited,
@@ -81,11 +81,14 @@ func (c *Config) options() []option {
 		{"rings", "rings", "number of rings of the ring transport; 0: one per processor", number(&c.Rings, 0, false)},
 		{"server-header", "server-header", `send "Server: Windhover"`, boolean(&c.ServerHeader)},
 		{"pid-file", "pid-file", "file that holds the process id while the server runs", text(&c.PIDFile)},
+		{"allowed-hosts", "allowed-hosts", `hosts that are served, such as "example.com;*.example.com"; others get 400; none: all`, list{&c.Hosts.Allowed, ";", nil}},
+		{"allow-empty-hosts", "allow-empty-hosts", "serve requests without a host (HTTP/1.0)", boolean(&c.Hosts.AllowEmpty)},
+		{"host-failure-message", "host-failure-message", "send a page with the 400 of a host that is not allowed", boolean(&c.Hosts.FailureMessage)},
 	}
 	table = append(table, c.Defaults.options("endpoint-defaults.", true)...)
 	table = append(table, c.TLS.options()...)
 	table = append(table, c.Limits.options()...)
-	table = append(table, c.requestOptions()...)
+	table = append(table, c.forwardedOptions()...)
 	return append(table, c.programOptions()...)
 }
 
@@ -154,13 +157,10 @@ func (l *Limits) options() []option {
 	}
 }
 
-// requestOptions are what is done with a request before it is answered.
-func (c *Config) requestOptions() []option {
-	h, f := &c.Hosts, &c.Forwarded
+// forwardedOptions are about the headers of proxies.
+func (c *Config) forwardedOptions() []option {
+	f := &c.Forwarded
 	return []option{
-		{"allowed-hosts", "allowed-hosts", `hosts that are served, such as "example.com;*.example.com"; others get 400; none: all`, list{&h.Allowed, ";", nil}},
-		{"allow-empty-hosts", "allow-empty-hosts", "serve requests without a host (HTTP/1.0)", boolean(&h.AllowEmpty)},
-		{"host-failure-message", "host-failure-message", "send a page with the 400 of a host that is not allowed", boolean(&h.FailureMessage)},
 		{"forwarded-headers.fields", "forwarded-headers", "what to take from proxies' headers: for, proto, host, prefix", someOf(&f.Headers, "for", "proto", "host", "prefix")},
 		{"forwarded-headers.standard", "forwarded-standard", "read Forwarded (RFC 7239) instead of X-Forwarded-*", boolean(&f.Standard)},
 		{"forwarded-headers.limit", "forwarded-limit", "entries taken from each header", number(&f.Limit, 1, true)},

@@ -56,6 +56,9 @@ type Runner struct {
 	// requests may take after that; negative means for ever.
 	Delay, Timeout time.Duration
 
+	// AdminAddress is reported beside the addresses, "" for none. It may be nil.
+	AdminAddress func() string
+
 	// Ready, Draining, Reload and Stopped are told of the service's course;
 	// each may be nil. Reload's error is logged.
 	Ready    func()
@@ -75,6 +78,9 @@ func (r *Runner) Run() error {
 	}
 	for _, address := range r.Service.Addresses() {
 		r.print("Now listening on: %s\n", address)
+	}
+	if r.AdminAddress != nil && r.AdminAddress() != "" {
+		r.print("Admin endpoint: %s\n", r.AdminAddress())
 	}
 	r.print("Application started. Press Ctrl+C to shut down.\n")
 	call(r.Ready)

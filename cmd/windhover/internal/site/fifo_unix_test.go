@@ -18,4 +18,3 @@ func TestNamedPipesDoNotBlock(t *testing.T) {
 		t.Error(res.StatusCode)
 	}
 }
-
