@@ -186,7 +186,7 @@ func BenchmarkFindHeadEnd(b *testing.B) {
 	in := []byte(browserRequest)
 	b.SetBytes(int64(len(in)))
 	for b.Loop() {
-		if bytes.Index(in, []byte("\r\n\r\n")) < 0 {
+		if !bytes.Contains(in, []byte("\r\n\r\n")) {
 			b.Fatal()
 		}
 	}

@@ -46,7 +46,7 @@
 //
 // A Head belongs to the caller, who can pool it: filling one that has been used
 // before allocates nothing for up to 32 field lines. A connection that waits,
-// even in the middle of a head, needs none. A [Conn] is 80 bytes and points to
+// even in the middle of a head, needs none. A [Conn] is 72 bytes and points to
 // nothing between events.
 //
 // # Strictness
