@@ -88,11 +88,14 @@ const genMask = 1<<24 - 1
 
 func userData(id uint64, op uint64) uint64 { return id | op }
 
+// wantFlags are the setup flags the loop is faster with.
+const wantFlags = uring.SetupSubmitAll | uring.SetupCoopTaskrun | uring.SetupTaskrunFlag | uring.SetupNoSQArray
+
 func newLoop(t *Transport) (*loop, error) {
 	r, err := uring.New(uring.Config{
 		Entries: sqEntries, CQEntries: cqEntries,
 		Need: uring.SetupClamp,
-		Want: uring.SetupSubmitAll | uring.SetupCoopTaskrun | uring.SetupTaskrunFlag | uring.SetupNoSQArray,
+		Want: wantFlags,
 	})
 	if err != nil {
 		return nil, err

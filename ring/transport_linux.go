@@ -43,12 +43,15 @@ const (
 
 var _ listen.Transport = (*Transport)(nil)
 
-// New makes the rings. The error says which system call failed and why; Probe
-// tells more.
+// New makes the rings. When io_uring cannot be used here the error is an
+// [*UnavailableError]; [Probe] tells more.
 func New(opt Options) (*Transport, error) {
 	n, err := opt.rings()
 	if err != nil {
 		return nil, err
+	}
+	if r := Probe(); !r.Usable() {
+		return nil, r.Err
 	}
 	t := &Transport{
 		opt:     opt,
@@ -64,7 +67,7 @@ func New(opt Options) (*Transport, error) {
 			for _, l := range t.loops {
 				l.discard()
 			}
-			return nil, err
+			return nil, unavailable(thisHost, err)
 		}
 		t.loops = append(t.loops, l)
 	}

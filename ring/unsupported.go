@@ -14,12 +14,17 @@ type Transport struct{}
 
 var _ listen.Transport = (*Transport)(nil)
 
-// New returns [ErrUnsupported].
+// Probe reports [NotBuilt].
+func Probe() *Report {
+	return &Report{Cause: NotBuilt, Err: &UnavailableError{Cause: NotBuilt}}
+}
+
+// New returns an [*UnavailableError] that matches [ErrUnsupported].
 func New(opt Options) (*Transport, error) {
 	if _, err := opt.rings(); err != nil {
 		return nil, err
 	}
-	return nil, ErrUnsupported
+	return nil, &UnavailableError{Cause: NotBuilt}
 }
 
 // Serve returns [ErrUnsupported].
