@@ -1,0 +1,273 @@
+package portable
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/windhover-server/windhover/listen"
+)
+
+// Backing off after a failed accept.
+const (
+	minAcceptDelay = 5 * time.Millisecond
+	maxAcceptDelay = time.Second
+)
+
+// Transport is a [listen.Transport] with one goroutine for each connection.
+// The zero value is ready for use. It must not be copied.
+type Transport struct {
+	mu        sync.Mutex
+	base      time.Time // deadlines are kept as durations since base
+	listeners map[*listener]struct{}
+	links     *link // those not ended or detached, linked by next and prev
+	count     int
+	draining  bool          // Shutdown or Close was called
+	aborting  bool          // Close was called
+	stop      chan struct{} // closed when draining begins
+	empty     chan struct{} // closed when draining and count is 0
+}
+
+var _ listen.Transport = (*Transport)(nil)
+
+// listener is a net.Listener that is closed once, whoever does it.
+type listener struct {
+	net.Listener
+	once sync.Once
+}
+
+func (ln *listener) Close() error {
+	var err error
+	ln.once.Do(func() { err = ln.Listener.Close() })
+	return err
+}
+
+// Serve implements [listen.Transport]. It works with any net.Listener; on a
+// listener of package tls, links implement ConnectionState.
+func (t *Transport) Serve(l net.Listener, opt listen.Options, accept listen.Acceptor) error {
+	ln := &listener{Listener: l}
+	defer ln.Close()
+	stop, ok := t.addListener(ln)
+	if !ok {
+		return listen.ErrServerClosed
+	}
+	defer t.removeListener(ln)
+	o := withDefaults(opt)
+	var delay time.Duration
+	for {
+		conn, err := ln.Accept()
+		if err == nil {
+			delay = 0
+			t.start(conn, o, accept)
+			continue
+		}
+		select {
+		case <-stop:
+			return listen.ErrServerClosed
+		default:
+		}
+		if !temporary(err) {
+			return err
+		}
+		delay = min(max(2*delay, minAcceptDelay), maxAcceptDelay)
+		if o.OnError != nil {
+			o.OnError(err)
+		}
+		retry := time.NewTimer(delay)
+		select {
+		case <-retry.C:
+		case <-stop:
+			retry.Stop()
+			return listen.ErrServerClosed
+		}
+	}
+}
+
+// withDefaults returns the options that all links of one Serve share.
+func withDefaults(opt listen.Options) *listen.Options {
+	if opt.ReceiveBuffer == 0 {
+		opt.ReceiveBuffer = 1 << 20
+	}
+	if opt.SendBuffer == 0 {
+		opt.SendBuffer = 64 << 10
+	}
+	if opt.Linger == 0 {
+		opt.Linger = 5 * time.Second
+	}
+	return &opt
+}
+
+// temporary reports whether an accept may be tried again: too many open files,
+// no memory, a connection that was reset before it was accepted.
+func temporary(err error) bool {
+	var t interface{ Temporary() bool }
+	return errors.As(err, &t) && t.Temporary()
+}
+
+// start makes the link of an accepted connection and runs it.
+func (t *Transport) start(conn net.Conn, opt *listen.Options, accept listen.Acceptor) {
+	l := newLink(t, conn, opt)
+	l.proto = accept(l.handle())
+	if l.proto == nil {
+		l.flags.Or(flagEnded)
+		conn.Close()
+		return
+	}
+	l.flags.Or(flagAccepted)
+	if !t.add(l) {
+		l.abort(listen.ErrServerClosed)
+	}
+	go l.start()
+}
+
+// begin readies the zero value.
+func (t *Transport) begin() {
+	if t.stop == nil {
+		t.stop = make(chan struct{})
+		t.empty = make(chan struct{})
+		t.base = time.Now()
+	}
+}
+
+func (t *Transport) addListener(ln *listener) (stop <-chan struct{}, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.begin()
+	if t.draining {
+		return nil, false
+	}
+	if t.listeners == nil {
+		t.listeners = make(map[*listener]struct{})
+	}
+	t.listeners[ln] = struct{}{}
+	return t.stop, true
+}
+
+func (t *Transport) removeListener(ln *listener) {
+	t.mu.Lock()
+	delete(t.listeners, ln)
+	t.mu.Unlock()
+}
+
+// add takes l into the books. It is false when the transport is closed. A link
+// that comes while the transport drains is drained like the others.
+func (t *Transport) add(l *link) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.draining {
+		l.flags.Or(flagDrainAsked)
+	}
+	if l.next = t.links; l.next != nil {
+		l.next.prev = l
+	}
+	t.links = l
+	t.count++
+	l.listed = true
+	return !t.aborting
+}
+
+// remove is called when l ends or leaves the transport, whichever is first.
+func (t *Transport) remove(l *link) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !l.listed {
+		return
+	}
+	l.listed = false
+	if l.prev != nil {
+		l.prev.next = l.next
+	} else {
+		t.links = l.next
+	}
+	if l.next != nil {
+		l.next.prev = l.prev
+	}
+	l.prev, l.next = nil, nil
+	t.count--
+	if t.draining && t.count == 0 {
+		t.closeEmpty()
+	}
+}
+
+// closeEmpty, with mu held, tells Shutdown that no link is left. A connection
+// accepted in the last moment can bring the count to zero once more.
+func (t *Transport) closeEmpty() {
+	select {
+	case <-t.empty:
+	default:
+		close(t.empty)
+	}
+}
+
+// drain closes the listeners and returns the links there are.
+func (t *Transport) drain(abort bool) (links []*link, err error) {
+	t.mu.Lock()
+	t.begin()
+	if !t.draining {
+		t.draining = true
+		close(t.stop)
+		if t.count == 0 {
+			t.closeEmpty()
+		}
+	}
+	t.aborting = t.aborting || abort
+	for l := t.links; l != nil; l = l.next {
+		links = append(links, l)
+	}
+	lns := make([]*listener, 0, len(t.listeners))
+	for ln := range t.listeners {
+		lns = append(lns, ln)
+	}
+	t.mu.Unlock()
+	for _, ln := range lns {
+		if e := ln.Close(); e != nil && err == nil {
+			err = e
+		}
+	}
+	return links, err
+}
+
+// DrainIdle implements [listen.Transport].
+func (t *Transport) DrainIdle() {
+	t.mu.Lock()
+	var links []*link
+	for l := t.links; l != nil; l = l.next {
+		links = append(links, l)
+	}
+	t.mu.Unlock()
+	for _, l := range links {
+		if l.phase.Load() == waiting {
+			l.askDrain()
+		}
+	}
+}
+
+// Shutdown implements [listen.Transport].
+func (t *Transport) Shutdown(ctx context.Context) error {
+	links, err := t.drain(false)
+	for _, l := range links {
+		l.askDrain()
+	}
+	select {
+	case <-t.empty:
+		return err
+	default:
+	}
+	select {
+	case <-t.empty:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close implements [listen.Transport].
+func (t *Transport) Close() error {
+	links, err := t.drain(true)
+	for _, l := range links {
+		l.abort(listen.ErrServerClosed)
+	}
+	return err
+}
