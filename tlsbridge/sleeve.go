@@ -71,8 +71,9 @@ func (s *sleeve) pump(size int) listen.Verdict {
 		}
 		switch {
 		case err == nil:
-		case err == errWouldBlock:
+		case err == errWouldBlock && s.mem.dry():
 			return listen.Wait
+		case err == errWouldBlock: // the call has read ahead, in innerLink.Read
 		case err == io.EOF:
 			s.ended = true
 			s.mem.in = nil

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -15,13 +16,14 @@ import (
 
 // patience bounds every wait of a test that is going wrong. It is no part of
 // what is tested.
-const patience = 20 * time.Second
+const patience = 10 * time.Second
 
 // rawClient is the client's side of one connection. A goroutine collects what
 // the server sends, so that neither side ever waits for the other's buffer.
 type rawClient struct {
-	t    testing.TB
-	conn net.Conn
+	t      testing.TB
+	conn   net.Conn
+	closed bool // our side is: nothing more can be sent
 
 	mu   sync.Mutex
 	got  []byte
@@ -57,9 +59,12 @@ func (c *rawClient) collect() {
 	}
 }
 
-// send writes s. A server may close before it has read everything; that is no
-// failure here, since what came back tells more.
+// send writes s, unless the client has half-closed. A server may close before it
+// has read everything; that is no failure here, since what came back tells more.
 func (c *rawClient) send(s string) {
+	if c.closed {
+		return
+	}
 	c.conn.SetWriteDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c.conn, s); err != nil && !gone(err) {
 		c.t.Errorf("sending %.60q: %v", s, err)
@@ -68,8 +73,15 @@ func (c *rawClient) send(s string) {
 
 // halfClose ends the client's side of the connection.
 func (c *rawClient) halfClose() {
-	if err := c.conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil && !gone(err) {
-		c.t.Errorf("half-close: %v", err)
+	c.closed = true
+	conns := []net.Conn{c.conn}
+	if t, ok := c.conn.(*tls.Conn); ok {
+		conns = append(conns, t.NetConn()) // close_notify, and then FIN
+	}
+	for _, conn := range conns {
+		if err := conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil && !gone(err) {
+			c.t.Errorf("half-close: %v", err)
+		}
 	}
 }
 

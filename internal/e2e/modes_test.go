@@ -38,6 +38,15 @@ func (m mode) String() string {
 	return strings.Join([]string{m.transport, m.socket, scheme, kind}, "-")
 }
 
+// windhover is the mode's transport as a server's setting. The memory transport
+// is none, and is put in its place by startMemory.
+func (m mode) windhover() windhover.Transport {
+	if m.transport == "ring" {
+		return windhover.Ring
+	}
+	return windhover.Portable
+}
+
 // modes are all of them.
 func modes() (all []mode) {
 	for _, place := range [][2]string{{"memory", "pipe"}, {"portable", "tcp"}, {"portable", "unix"}, {"ring", "tcp"}, {"ring", "unix"}} {
@@ -73,7 +82,7 @@ func run(t *testing.T, f func(t *testing.T, m mode)) {
 // server's configuration.
 func (m mode) serve(t *testing.T, a app, configure ...func(*windhover.Server)) *served {
 	t.Helper()
-	s := &windhover.Server{ErrorLog: log.New(io.Discard, "", 0), DisableHTTP2: true}
+	s := &windhover.Server{Transport: m.windhover(), ErrorLog: log.New(io.Discard, "", 0), DisableHTTP2: true}
 	switch {
 	case m.native && a.native != nil:
 		s.Native = a.native
@@ -118,10 +127,6 @@ func start(t *testing.T, m mode, s *windhover.Server) *served {
 	t.Helper()
 	if m.transport == "memory" {
 		return startMemory(t, m, s)
-	}
-	var err error
-	if s.Transport, err = windhover.ParseTransport(m.transport); err != nil {
-		t.Fatal(err)
 	}
 	network, addr := "tcp", "127.0.0.1:0"
 	if m.socket == "unix" {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/windhover-server/windhover/internal/nethttpadapter"
 )
 
 // A parityCase is a handler and a conversation with it. What the client
@@ -25,18 +28,22 @@ type parityCase struct {
 	heads []int
 	// configure changes the server's configuration.
 	configure func(s *http.Server)
-	// differs says why Windhover's answer is not net/http's; then differently
-	// is the transcript that it has to give instead, and if that is empty,
-	// nothing is compared.
+	// noKeepAlives calls SetKeepAlivesEnabled(false) before the conversation.
+	noKeepAlives bool
+	// differs says why Windhover's answer is not net/http's. Then differently
+	// is a part of the transcript that shows how it is not.
 	differs, differently string
 }
 
-// starter serves h as configured by s until the test ends, and returns a
-// function that connects to it.
-type starter func(t *testing.T, s *http.Server) (dial func() net.Conn)
+// starter serves as s is configured until the test ends, and returns a function
+// that connects to the server.
+type starter func(t *testing.T, p *parityCase, s *http.Server) (dial func() net.Conn)
 
 // startNetHTTP is the reference.
-func startNetHTTP(t *testing.T, s *http.Server) (dial func() net.Conn) {
+func startNetHTTP(t *testing.T, p *parityCase, s *http.Server) (dial func() net.Conn) {
+	if p.noKeepAlives {
+		s.SetKeepAlivesEnabled(false)
+	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +88,7 @@ func (p *parityCase) observe(t *testing.T, start starter) string {
 	if p.configure != nil {
 		p.configure(s)
 	}
-	c := newRawClient(t, start(t, s)())
+	c := newRawClient(t, start(t, p, s)())
 	p.talk(c)
 	c.send(get("/probe", "Connection: close"))
 	got := normalize(c.ended(), p.heads...)
@@ -115,5 +122,48 @@ func TestParityCasesAreDeterministic(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// Under Windhover every handler gives the answer that it gives under net/http.
+func TestParity(t *testing.T) {
+	for _, m := range modes() {
+		if m.native {
+			continue
+		}
+		t.Run(m.String(), func(t *testing.T) {
+			t.Parallel()
+			needTransport(t, m.transport)
+			for _, table := range parityTables {
+				for _, p := range table {
+					t.Run(p.name, func(t *testing.T) { p.compare(t, m) })
+				}
+			}
+		})
+	}
+}
+
+func (p *parityCase) compare(t *testing.T, m mode) {
+	want := p.observe(t, startNetHTTP)
+	got := p.observe(t, func(t *testing.T, p *parityCase, s *http.Server) func() net.Conn {
+		ws := nethttpadapter.Configure(s, m.windhover())
+		if p.noKeepAlives {
+			ws.SetKeepAlivesEnabled(false)
+		}
+		if m.tls {
+			ws.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
+		}
+		return start(t, m, ws).dial
+	})
+	if m.tls {
+		got = strings.ReplaceAll(got, "tls true", "tls false")
+	}
+	switch {
+	case p.differs == "" && got != want:
+		t.Errorf("got\n%s\nnet/http gives\n%s", got, want)
+	case p.differs != "" && got == want:
+		t.Errorf("no difference any more; was: %s", p.differs)
+	case p.differs != "" && !strings.Contains(got, p.differently):
+		t.Errorf("got\n%s\nwant in it\n%s", got, p.differently)
 	}
 }
