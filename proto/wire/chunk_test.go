@@ -98,6 +98,8 @@ func TestChunkFramingErrors(t *testing.T) {
 		{"5\r\nhello\r\r0\r\n\r\n", "invalid-chunk-end"},
 		{"5\r\nhello\n\r0\r\n\r\n", "invalid-chunk-end"},
 		{"5\r\nhello0\r\n\r\n", "invalid-chunk-end"},
+		{"5\r\nhellox\n0\r\n\r\n", "invalid-chunk-end"},
+		{"5\r\nhello\rx0\r\n\r\n", "invalid-chunk-end"},
 		{"5\r\nhello!\r\n0\r\n\r\n", "invalid-chunk-end"},
 		{"5\r\nhello\r\n\r\n0\r\n\r\n", "invalid-chunk-size"},
 	} {
