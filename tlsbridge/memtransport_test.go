@@ -115,11 +115,12 @@ func (e *memEnd) SetDeadline(t time.Time) error      { return e.SetReadDeadline(
 // drive a protocol with.
 type memLink struct {
 	conn   net.Conn
-	queue  []byte
-	buf    []byte // of the transport; also after Data has returned
+	buf    []byte // of the transport
 	leaves int
 	reads  int // waits in Read
-	flushs int
+
+	qmu   sync.Mutex // guards queue, held from Begin to End
+	queue []byte
 
 	mu       sync.Mutex
 	aborted  bool
@@ -127,10 +128,11 @@ type memLink struct {
 	proto    listen.Protocol
 }
 
-func (l *memLink) Begin() []byte { return l.queue }
-func (l *memLink) End(b []byte)  { l.queue = b }
+func (l *memLink) Begin() []byte { l.qmu.Lock(); return l.queue }
+func (l *memLink) End(b []byte)  { l.queue = b; l.qmu.Unlock() }
 func (l *memLink) Flush() error {
-	l.flushs++
+	l.qmu.Lock()
+	defer l.qmu.Unlock()
 	if len(l.queue) == 0 {
 		return nil
 	}
