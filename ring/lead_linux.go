@@ -52,7 +52,7 @@ func (l *loop) pump(k *link, ev event, p []byte, b *buffer) bool {
 			l.bufs.giveBack(l.current.bid, l.current.done)
 		}
 		k.mu.Lock()
-		if ev, b = k.settle(v); ev != evNone {
+		if ev, b = k.settle(v, l.nextWord()); ev != evNone {
 			p = b.rest()
 			k.unlock()
 		}
@@ -66,6 +66,7 @@ func (l *loop) after(k *link) bool {
 	l.service(k)
 	if k.status&(ended|lostTold) == ended {
 		k.status |= lostTold
+		k.turn = l.nextWord()
 		k.unlock()
 		_, kept := l.invoke(k, evLost, nil)
 		l.t.linkGone(l)
@@ -80,9 +81,7 @@ func (l *loop) after(k *link) bool {
 		k.unlock()
 		return true
 	}
-	k.status |= running
-	k.calls++
-	off := l.offTheLoop(k)
+	off := l.begin(k)
 	if off {
 		l.dispatch(k, ev, b)
 	}
@@ -90,12 +89,29 @@ func (l *loop) after(k *link) bool {
 	return off || l.pump(k, ev, b.rest(), b)
 }
 
+// nextWord is the word of the call that comes next.
+func (l *loop) nextWord() uint64 {
+	w := l.word.Load()
+	return w&^seqMask | (w+seqOne)&(seqMask&^calling) | calling
+}
+
+// begin notes that a call of k comes next and reports whether it is to be made
+// off the loop. The lock is held.
+func (l *loop) begin(k *link) (off bool) {
+	k.status |= running
+	k.calls++
+	if l.offTheLoop(k) {
+		k.turn = 0
+		return true
+	}
+	k.turn = l.nextWord()
+	return false
+}
+
 // invoke makes one call as leader. kept is false when leadership was lost
 // during it.
 func (l *loop) invoke(k *link, ev event, p []byte) (v listen.Verdict, kept bool) {
-	w := l.word.Load()
-	w = w&^seqMask | (w+seqOne)&(seqMask&^calling) | calling
-	k.turn = w // read by others only while running, after a lock
+	w := l.nextWord()
 	l.current.link, l.current.calls = k, k.calls
 	l.word.Store(w)
 	l.t.watchdog.note()
@@ -144,8 +160,8 @@ func (l *loop) lead(long bool) {
 	l.turns()
 }
 
-// dispatch has a pooled goroutine make the call ev for k with a copy of p.
-// running is set and the lock is held.
+// dispatch has a pooled goroutine make the call ev for k with the bytes in b,
+// which it owns. begin has been called and the lock is held.
 func (l *loop) dispatch(k *link, ev event, b *buffer) {
 	k.status |= offLoop
 	l.idle.run(l, task{link: k, ev: ev, data: b})
@@ -177,7 +193,7 @@ func (k *link) finishOff(v listen.Verdict) {
 func (k *link) settleOff(v listen.Verdict, ns int64) (event, *buffer) {
 	k.mu.Lock()
 	k.learn(ns)
-	ev, b := k.settle(v)
+	ev, b := k.settle(v, 0)
 	if ev == evNone {
 		k.flushOff()
 		if k.status&(broken|closing|detached|halfClose) != 0 {

@@ -157,9 +157,9 @@ func (k *link) next() (event, *buffer) {
 	return evNone, nil
 }
 
-// settle takes note of a verdict and chooses the next call. When there is
-// none, the link waits. The lock is held.
-func (k *link) settle(v listen.Verdict) (event, *buffer) {
+// settle takes note of a verdict and chooses the next call, which will be made
+// with word turn. When there is none, the link waits. The lock is held.
+func (k *link) settle(v listen.Verdict, turn uint64) (event, *buffer) {
 	switch v {
 	case listen.Close:
 		k.status |= closing
@@ -173,6 +173,7 @@ func (k *link) settle(v listen.Verdict) (event, *buffer) {
 		k.status &^= running | offLoop
 	} else {
 		k.calls++
+		k.turn = turn
 	}
 	return ev, b
 }
@@ -332,9 +333,7 @@ func (k *link) SetSendRate(bytesPerSecond float64, grace time.Duration) {
 	k.rate = bytesPerSecond / float64(time.Second)
 	k.grace = int64(grace)
 	k.rateDeadline = 0
-	if k.unsent() > 0 {
-		k.meter(k.unsent())
-	}
+	k.meter(k.unsent())
 	k.mu.Unlock()
 }
 

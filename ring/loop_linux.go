@@ -25,6 +25,11 @@ const (
 	// submitted. It bounds how long the submission keeps the goroutine from
 	// being stopped by the garbage collector, to some 0.5 ms.
 	turnLimit = 64
+
+	// yieldAfter is how many completions are taken before other goroutines get
+	// the processor, about a millisecond's worth. A loop that yielded sooner
+	// would come back late: the scheduler puts it behind everything else.
+	yieldAfter = 128
 )
 
 // Operations, the low byte of user data.
@@ -51,6 +56,7 @@ type loop struct {
 	starved []*link
 	work    []*link // taken from the inbox, still to be served
 	spare   []*link // the inbox's other slice
+	taken   int     // completions since the loop last yielded or slept
 
 	// Shared.
 	t         *Transport
@@ -144,7 +150,10 @@ func (l *loop) turns() {
 			l.submit()
 		}
 		if l.ring.CQReady() > 0 || l.inbox.n.Load() > 0 {
-			runtime.Gosched() // goroutines readied in this turn come before the next
+			if l.taken >= yieldAfter {
+				l.taken = 0
+				runtime.Gosched() // to the goroutines readied meanwhile
+			}
 			continue
 		}
 		if l.placed == 0 && l.t.finished.Load() {
@@ -163,6 +172,7 @@ func (l *loop) reap() bool {
 			break
 		}
 		l.ring.CQAdvance()
+		l.taken++
 		if !l.complete(c) {
 			return false
 		}
@@ -345,6 +355,7 @@ var past = time.Unix(1, 0)
 // parked and sleeping, everything a waker could have done before it saw parked
 // is looked at again.
 func (l *loop) park() {
+	l.taken = 0
 	l.parked.Store(true)
 	l.ring.SetEventfd(true)
 	var err error
@@ -387,6 +398,7 @@ func (l *loop) discard() {
 
 // tearDown ends the loop. No request is in the kernel any more.
 func (l *loop) tearDown() {
+	l.watch.close()
 	l.timers.mu.Lock()
 	if l.timers.clock != nil {
 		l.timers.clock.Stop()

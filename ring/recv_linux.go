@@ -28,9 +28,7 @@ func (l *loop) received(k *link, c uring.CQE) bool {
 	}
 	switch {
 	case c.Res > 0 && k.status&(running|broken|closing|ended) == 0 && k.in.len() == 0:
-		k.status |= running
-		k.calls++
-		if l.offTheLoop(k) {
+		if l.begin(k) {
 			b := newBuffer()
 			b.add(p)
 			l.dispatch(k, evData, b)

@@ -163,19 +163,29 @@ func (l *loop) sent(k *link, c uring.CQE) bool {
 	default:
 		l.fly(k) // a short send goes on
 	}
+	k.unmeter()
 	k.wakeWriter()
 	return l.after(k)
 }
 
-// meter extends the deadline by which n more bytes must have left. The lock is
-// held.
+// meter extends the time by which the peer must have taken what is unsent, now
+// that n more bytes are on their way. The lock is held.
 func (k *link) meter(n int) {
-	if k.rate <= 0 {
+	if k.rate <= 0 || n == 0 {
 		return
 	}
-	start := k.loop.t.now() + k.grace
-	k.rateDeadline = max(k.rateDeadline, start) + int64(float64(n)/k.rate)
+	if k.rateDeadline == 0 {
+		k.rateDeadline = k.loop.t.now() + k.grace
+	}
+	k.rateDeadline += int64(float64(n) / k.rate)
 	k.setTimer(k.rateDeadline)
+}
+
+// unmeter stops the clock when everything has left. The lock is held.
+func (k *link) unmeter() {
+	if k.unsent() == 0 {
+		k.rateDeadline = 0
+	}
 }
 
 // sendLimit is how many unsent bytes let a writer go on.
@@ -234,7 +244,11 @@ func (k *link) Write(p []byte) (int, error) {
 	return k.writeRest(p)
 }
 
+// writeRest is Write where the socket may be full. The lock is held before and
+// after.
 func (k *link) writeRest(p []byte) (done int, err error) {
+	defer k.unmeter()
+	moved := 0 // since the last wait
 	for {
 		if err := k.writable(); err != nil {
 			return done, err
@@ -247,41 +261,37 @@ func (k *link) writeRest(p []byte) (done int, err error) {
 			k.tail.add(rest)
 			return len(p), k.pushOut()
 		}
-		if k.flight == nil {
-			if err := k.sendNow(); err != nil {
-				return done, err
-			}
-			if k.tail.len() == 0 {
-				n, err := k.send(rest, 0)
-				done += n
-				if err != nil || done == len(p) {
-					return done, err
-				}
-				if n > 0 {
-					continue
-				}
-			}
-			k.awaitRoom()
+		if k.flight != nil {
+			k.awaitWriter()
 			continue
 		}
-		k.awaitWriter()
+		if err := k.sendNow(); err != nil {
+			return done, err
+		}
+		if k.tail.len() == 0 {
+			n, err := k.send(rest, 0)
+			done += n
+			moved += n
+			if err != nil || done == len(p) {
+				return done, err
+			}
+			if n > 0 {
+				continue
+			}
+		}
+		k.awaitRoom(moved)
+		moved = 0
 	}
 }
 
-// awaitRoom blocks until the socket may take more. The lock is held before and
-// after.
-func (k *link) awaitRoom() {
-	k.meterOnce()
+// awaitRoom blocks until the socket may take more, for a writer that has sent n
+// bytes since it last came here, or is about to wait for the first time. The
+// lock is held before and after.
+func (k *link) awaitRoom(n int) {
+	k.meter(max(n, 1))
 	k.status |= wantPoll
 	k.kick()
 	k.awaitWriter()
-}
-
-// meterOnce starts the rate clock for a writer that sends by itself.
-func (k *link) meterOnce() {
-	if k.rate > 0 {
-		k.meter(k.sendLimit())
-	}
 }
 
 var _ io.ReaderFrom = (*link)(nil)
@@ -325,6 +335,8 @@ func (k *link) ReadFrom(r io.Reader) (done int64, err error) {
 func (k *link) sendfile(src int, limit int64) (done int64, err error) {
 	k.mu.Lock()
 	defer k.unlock()
+	defer k.unmeter()
+	moved := 0 // since the last wait
 	for done < limit {
 		if err := k.writable(); err != nil {
 			return done, err
@@ -337,19 +349,22 @@ func (k *link) sendfile(src int, limit int64) (done int64, err error) {
 			return done, err
 		}
 		if k.tail.len() > 0 {
-			k.awaitRoom()
+			k.awaitRoom(moved)
+			moved = 0
 			continue
 		}
 		raceRelease()
 		n, err := unix.Sendfile(int(k.fd), src, nil, int(min(limit-done, sendfileMost)))
 		if n > 0 {
 			done += int64(n)
+			moved += n
 		}
 		switch {
 		case n == 0 && err == nil:
 			return done, nil // end of file
 		case errors.Is(err, unix.EAGAIN):
-			k.awaitRoom()
+			k.awaitRoom(moved)
+			moved = 0
 		case errors.Is(err, unix.EINTR), err == nil:
 		case done == 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP)):
 			return 0, errors.ErrUnsupported
