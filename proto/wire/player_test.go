@@ -205,7 +205,7 @@ func playAll(t *testing.T, l *Limits, input string) string {
 	if got := play(l, in, everyByte(len(in))...); got != want {
 		t.Fatalf("byte by byte\n%q\ngot\n%s\nwhole\n%s", input, got, want)
 	}
-	step := 1 + len(in)/2000
+	step := 1 + len(in)/1000
 	for at := 0; at <= len(in); at += step {
 		if got := play(l, in, at); got != want {
 			t.Fatalf("cut at %d\n%q\ngot\n%s\nwhole\n%s", at, input, got, want)
