@@ -162,3 +162,14 @@ func request(method, target, body string, fields ...string) string {
 	b.WriteString("\r\n" + body)
 	return b.String()
 }
+
+// await takes a value from ch, which must come.
+func await[T any](t testing.TB, what string, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(patience):
+		t.Fatalf("waited in vain for %s", what)
+	}
+	return v
+}

@@ -224,7 +224,7 @@ func TestBlockedHandlersDisturbNobody(t *testing.T) {
 			blocked = append(blocked, c)
 		}
 		for range 16 {
-			<-entered
+			await(t, "the handlers to run", entered)
 		}
 		for range 8 {
 			c := s.raw(t)

@@ -49,7 +49,7 @@ func TestShutdownLetsRequestsFinish(t *testing.T) {
 		idle.send(get("/"))
 		idle.until("finished", 1)
 		busy.send(get("/gated"))
-		<-entered
+		await(t, "the handler to run", entered)
 		down := make(chan error, 1)
 		go func() { down <- s.shutdown(t.Context()) }()
 		if got := idle.ended(); strings.Count(got, "HTTP/1.1") != 1 {
@@ -64,7 +64,7 @@ func TestShutdownLetsRequestsFinish(t *testing.T) {
 		if got := busy.ended(); !strings.HasSuffix(got, "finished") || !strings.Contains(got, "Connection: close\r\n") {
 			t.Errorf("the busy connection got %q", got)
 		}
-		if err := <-down; err != nil {
+		if err := await(t, "Shutdown to return", down); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 		if conn, err := s.dialNet(); err == nil {
@@ -81,7 +81,7 @@ func TestShutdownGivesUpWithItsContext(t *testing.T) {
 		s := m.serve(t, a)
 		busy := s.raw(t)
 		busy.send(get("/gated"))
-		<-entered
+		await(t, "the handler to run", entered)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := s.shutdown(ctx); !errors.Is(err, context.Canceled) {
@@ -116,7 +116,7 @@ func TestClientThatLeavesCancelsTheContext(t *testing.T) {
 		conn := s.dial()
 		io.WriteString(conn, get("/"))
 		conn.Close()
-		if err := <-cancelled; !errors.Is(err, context.Canceled) {
+		if err := await(t, "the context to end", cancelled); !errors.Is(err, context.Canceled) {
 			t.Errorf("the context ended with %v", err)
 		}
 	})
@@ -177,7 +177,7 @@ func TestConnectionLimit(t *testing.T) {
 			t.Errorf("a connection too many got %q", got)
 		}
 		first.conn.Close()
-		<-closed
+		await(t, "the connection to end", closed)
 		third := s.raw(t)
 		third.send(get("/", "Connection: close"))
 		if got := third.ended(); !strings.HasSuffix(got, "hello") {
@@ -204,7 +204,7 @@ func TestConnStates(t *testing.T) {
 		c.ended()
 		var conn net.Conn
 		for _, want := range []http.ConnState{http.StateNew, http.StateActive, http.StateIdle, http.StateActive, http.StateClosed} {
-			got := <-changes
+			got := await(t, "state "+want.String(), changes)
 			if got.state != want {
 				t.Errorf("state %v, want %v", got.state, want)
 			}

@@ -155,7 +155,7 @@ func (s *served) stop() {
 	if err := s.close(); err != nil {
 		s.t.Errorf("Close: %v", err)
 	}
-	if err := <-s.done; !errors.Is(err, http.ErrServerClosed) {
+	if err := await(s.t, "Serve to return", s.done); !errors.Is(err, http.ErrServerClosed) {
 		s.t.Errorf("Serve returned %v", err)
 	}
 	s.done <- http.ErrServerClosed

@@ -108,7 +108,7 @@ func TestHijackHandsOverTheConnection(t *testing.T) {
 		if got := c.ended(); got != "raw: left over\n" {
 			t.Errorf("got %q", got)
 		}
-		conn := <-kind
+		conn := await(t, "the handler to hijack", kind)
 		if _, isTCP := conn.(*net.TCPConn); isTCP != (m.socket == "tcp" && !m.tls) {
 			t.Errorf("the connection is a %T", conn)
 		}
