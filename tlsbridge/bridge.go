@@ -38,8 +38,9 @@ type Bridge struct {
 // Wrap returns an acceptor that speaks TLS on the outer side and gives inner a
 // plaintext link. inner is called when a connection comes, before the
 // handshake, so that connection limits and hooks see it for its whole life;
-// the protocol that it returns gets its first Data after the handshake, or only
-// Lost when the handshake fails. The link has the method
+// the protocol that it returns gets its first Data after the handshake, and may
+// not write before; until then it gets no call but Drain, and Lost when the
+// handshake fails. The link has the method
 //
 //	ConnectionState() tls.ConnectionState
 //
@@ -54,15 +55,15 @@ func (b *Bridge) Wrap(inner listen.Acceptor, switches map[string]Switch) listen.
 		s.link.s = s
 		s.hello = &greeting{accepted: time.Now(), switches: switches}
 		s.tls = tls.Server(&s.mem, b.tls)
+		if b.timeout > 0 {
+			s.hello.deadline = s.hello.accepted.Add(b.timeout)
+			outer.SetReadDeadline(s.hello.deadline)
+			outer.SetWriteDeadline(s.hello.deadline)
+		}
 		if s.inner = inner(&s.link); s.inner == nil {
 			return nil
 		}
 		b.active.Add(1)
-		if b.timeout > 0 {
-			t := s.hello.accepted.Add(b.timeout)
-			outer.SetReadDeadline(t)
-			outer.SetWriteDeadline(t)
-		}
 		return s
 	}
 }

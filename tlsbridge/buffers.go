@@ -7,6 +7,8 @@ import "sync"
 const (
 	smallPlain = 4 << 10  // plaintext of a call that was lent little
 	largePlain = 16 << 10 // the most plaintext that one record holds
+	// oneRecord is what crypto/tls always puts into one record.
+	oneRecord = 1 << 10
 	// writeChunk is how much of a Write is encrypted before it is sent: a few
 	// records in one system call, near the amount at which the outer link
 	// makes the writer wait.

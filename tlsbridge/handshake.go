@@ -41,8 +41,9 @@ type Handshake struct {
 // greeting is what a connection needs until its handshake is done.
 type greeting struct {
 	accepted time.Time
-	first    []byte // the part of the first record that has come
-	failed   bool   // failure has been reported
+	deadline time.Time // of the handshake; zero: none
+	first    []byte    // the part of the first record that has come
+	failed   bool      // failure has been reported
 
 	// What the inner protocol asked for meanwhile; guarded by memConn.mu.
 	readDeadline, writeDeadline time.Time
@@ -112,21 +113,39 @@ func (s *sleeve) open() listen.Verdict {
 	return listen.Wait
 }
 
-// keepDeadline notes a deadline for after the handshake. It reports false when
-// the handshake is done.
-func (s *sleeve) keepDeadline(read, write *time.Time) bool {
-	s.mem.mu.Lock()
-	defer s.mem.mu.Unlock()
-	if s.opened.Load() {
-		return false
+// setReadDeadline and setWriteDeadline set what the inner protocol asks for.
+// During the handshake its own deadline counts, too; the earlier one ends it.
+
+func (s *sleeve) setReadDeadline(t time.Time) {
+	if !s.opened.Load() {
+		s.mem.mu.Lock()
+		defer s.mem.mu.Unlock()
+		if !s.opened.Load() {
+			s.hello.readDeadline = t
+			t = earlier(t, s.hello.deadline)
+		}
 	}
-	if read != nil {
-		s.hello.readDeadline = *read
+	s.mem.outer.SetReadDeadline(t)
+}
+
+func (s *sleeve) setWriteDeadline(t time.Time) {
+	if !s.opened.Load() {
+		s.mem.mu.Lock()
+		defer s.mem.mu.Unlock()
+		if !s.opened.Load() {
+			s.hello.writeDeadline = t
+			t = earlier(t, s.hello.deadline)
+		}
 	}
-	if write != nil {
-		s.hello.writeDeadline = *write
+	s.mem.outer.SetWriteDeadline(t)
+}
+
+// earlier returns the earlier of two deadlines, of which zero is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
-	return true
+	return a
 }
 
 // handshakeFailed reports a failure, once.
@@ -144,7 +163,7 @@ func (s *sleeve) handshakeFailed(err error) {
 }
 
 func (s *sleeve) timeoutError() error {
-	return fmt.Errorf("tlsbridge: no handshake within %v: %w", s.bridge.timeout, os.ErrDeadlineExceeded)
+	return fmt.Errorf("tlsbridge: no handshake within %v: %w", time.Since(s.hello.accepted).Round(time.Millisecond), os.ErrDeadlineExceeded)
 }
 
 // firstRecordComplete reports whether crypto/tls could make something of p

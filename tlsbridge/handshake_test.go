@@ -200,6 +200,25 @@ func TestDeadlineFromBeforeTheHandshake(t *testing.T) {
 	})
 }
 
+// One that is earlier than the handshake's own deadline counts for it.
+func TestProtocolsDeadlineEndsTheHandshake(t *testing.T) {
+	ca := newAuthority(t, "root")
+	synctest.Test(t, func(t *testing.T) {
+		b := newBridge(t, ca, &Config{})
+		s := newScript(nil)
+		start := time.Now()
+		c := serveMem(t, b.Wrap(func(l listen.Link) listen.Protocol {
+			l.SetReadDeadline(start.Add(time.Second))
+			l.SetWriteDeadline(start.Add(time.Hour))
+			return s.accept(l)
+		}, nil))
+		io.Copy(io.Discard, c)
+		if d := time.Since(start); d != time.Second {
+			t.Fatalf("dropped after %v, want 1s", d)
+		}
+	})
+}
+
 // A client that connects and leaves is no error of the server's.
 func TestClientLeavesBeforeTheHandshake(t *testing.T) {
 	ca := newAuthority(t, "root")
@@ -217,7 +236,8 @@ func TestClientLeavesBeforeTheHandshake(t *testing.T) {
 	}
 }
 
-// A connection without handshake is closed at once when the server stops.
+// The protocol decides about a connection without handshake when the server
+// stops.
 func TestDrainBeforeTheHandshake(t *testing.T) {
 	ca := newAuthority(t, "root")
 	b := newBridge(t, ca, &Config{})

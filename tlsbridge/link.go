@@ -30,8 +30,15 @@ func (l *innerLink) Begin() []byte {
 // End encrypts what was appended. An error (the connection is broken) shows in
 // the next Flush or Write.
 func (l *innerLink) End(b []byte) {
-	if len(b) > 0 {
+	switch {
+	case len(b) == 0 || !l.s.opened.Load():
+	case len(b) <= oneRecord:
 		_, _ = l.s.tls.Write(b)
+	default:
+		// Several records in one commit.
+		l.s.mem.open()
+		_, _ = l.s.tls.Write(b)
+		l.s.mem.commit()
 	}
 	putOut(l.out, b)
 	l.out = nil
@@ -102,20 +109,12 @@ func (l *innerLink) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// SetReadDeadline bounds Read and the wait for input. Until the handshake is
-// done, the handshake's own deadline counts.
-func (l *innerLink) SetReadDeadline(t time.Time) {
-	if l.s.opened.Load() || !l.s.keepDeadline(&t, nil) {
-		l.s.mem.outer.SetReadDeadline(t)
-	}
-}
+// SetReadDeadline bounds Read, the wait for input and, when it is earlier than
+// the handshake's own deadline, the handshake.
+func (l *innerLink) SetReadDeadline(t time.Time) { l.s.setReadDeadline(t) }
 
-// SetWriteDeadline bounds sending.
-func (l *innerLink) SetWriteDeadline(t time.Time) {
-	if l.s.opened.Load() || !l.s.keepDeadline(nil, &t) {
-		l.s.mem.outer.SetWriteDeadline(t)
-	}
-}
+// SetWriteDeadline bounds sending, and the handshake likewise.
+func (l *innerLink) SetWriteDeadline(t time.Time) { l.s.setWriteDeadline(t) }
 
 // SetSendRate counts ciphertext.
 func (l *innerLink) SetSendRate(bytesPerSecond float64, grace time.Duration) {

@@ -158,8 +158,7 @@ func (m *memConn) track(p []byte) {
 // a read that did not fill its destination.
 func (m *memConn) dry() bool { return len(m.in) == 0 && !m.ahead && !m.eof }
 
-// Write queues ciphertext on the outer link. It never blocks, also not when it
-// comes from tls.Conn.Close on somebody else's goroutine.
+// Write queues ciphertext on the outer link.
 func (m *memConn) Write(p []byte) (int, error) {
 	if r := m.real.Load(); r != nil {
 		return r.Write(p)
@@ -192,6 +191,22 @@ func (m *memConn) leave() {
 	m.mu.Lock()
 	m.running = false
 	m.mu.Unlock()
+}
+
+// open makes Write append to the tail of the outer queue until commit. Nothing
+// may block in between.
+func (m *memConn) open() {
+	m.mu.Lock()
+	m.output, m.held = toBatch, m.outer.Begin()
+	m.mu.Unlock()
+}
+
+func (m *memConn) commit() {
+	m.mu.Lock()
+	b := m.held
+	m.output, m.held = toQueue, nil
+	m.mu.Unlock()
+	m.outer.End(b) // may wait for the peer when the queue is full
 }
 
 // batch makes Write append to buf instead of the outer queue.

@@ -139,11 +139,14 @@ func (s *sleeve) Expired() listen.Verdict {
 func (s *sleeve) Drain() listen.Verdict {
 	s.mem.enter()
 	defer s.mem.leave()
-	if !s.opened.Load() {
-		s.handshakeFailed(listen.ErrServerClosed)
-		return listen.Close
+	v := s.inner.Drain()
+	if s.opened.Load() {
+		return s.finish(v)
 	}
-	return s.finish(s.inner.Drain())
+	if v != listen.Wait {
+		s.handshakeFailed(listen.ErrServerClosed)
+	}
+	return v
 }
 
 // Lost implements [listen.Protocol].

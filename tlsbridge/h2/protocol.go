@@ -45,9 +45,9 @@ func (p *protocol) EOF() listen.Verdict { return listen.Close }
 // Expired implements [listen.Protocol]: no preface has come.
 func (p *protocol) Expired() listen.Verdict { return listen.Close }
 
-// Drain implements [listen.Protocol]: no preface has come, there is nothing to
-// say GOAWAY about.
-func (p *protocol) Drain() listen.Verdict { return listen.Close }
+// Drain implements [listen.Protocol]: no preface has come, so it is as with
+// any connection that has not asked for anything.
+func (p *protocol) Drain() listen.Verdict { return p.base.Drain() }
 
 // Gone implements [listen.Protocol]. http2 reads all the time and finds out.
 func (p *protocol) Gone(error) {}
