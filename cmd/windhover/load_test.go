@@ -1,0 +1,108 @@
+package main_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// load is a number of clients that ask for url until they are told to stop.
+type load struct {
+	stopping atomic.Bool
+	wg       sync.WaitGroup
+	answers  atomic.Int64
+
+	mu     sync.Mutex
+	lost   []string
+	target int64
+	goal   chan struct{}
+}
+
+// startLoad starts clients that keep their connection, and others that open a
+// fresh one for each request. A request that gets anything but 200 is lost,
+// except that a client ends when nobody listens any more.
+func startLoad(t *testing.T, url string, kept, fresh int) *load {
+	t.Helper()
+	l := &load{goal: make(chan struct{})}
+	for i := range kept + fresh {
+		tr := &http.Transport{DisableKeepAlives: i >= kept}
+		c := &http.Client{Transport: tr, Timeout: patience}
+		l.wg.Go(func() {
+			defer tr.CloseIdleConnections()
+			for !l.stopping.Load() {
+				if err := ask(c, url); err != nil {
+					if isRefused(err) {
+						return
+					}
+					l.mu.Lock()
+					l.lost = append(l.lost, err.Error())
+					l.mu.Unlock()
+					return
+				}
+				l.count()
+			}
+		})
+	}
+	t.Cleanup(func() {
+		l.stopping.Store(true)
+		l.wg.Wait()
+	})
+	return l
+}
+
+func (l *load) count() {
+	n := l.answers.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.target > 0 && n >= l.target {
+		close(l.goal)
+		l.target = 0
+	}
+}
+
+// awaitMore returns when n more requests have been answered.
+func (l *load) awaitMore(n int64) {
+	goal := make(chan struct{})
+	l.mu.Lock()
+	l.goal, l.target = goal, l.answers.Load()+n
+	l.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		l.wg.Wait()
+		close(ended)
+	}()
+	select {
+	case <-goal:
+	case <-ended: // every client has lost a request: the test will say so
+	}
+}
+
+// end stops the clients, waits for them and returns what was lost.
+func (l *load) end() []string {
+	l.stopping.Store(true)
+	return l.wait()
+}
+
+func (l *load) wait() []string {
+	l.wg.Wait()
+	return l.lost
+}
+
+func ask(c *http.Client, url string) error {
+	res, err := c.Get(url)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("status %d: %s", res.StatusCode, body)
+	}
+	return nil
+}
