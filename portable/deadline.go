@@ -54,6 +54,10 @@ func (l *link) passed(d *deadline) bool {
 	return a != unset && (a == past || l.now() >= a)
 }
 
+// early reports whether a timeout of conn cannot come from the deadline it was
+// told: it was given another by somebody else, or has one of its own.
+func (l *link) early(told int64) bool { return told == never || l.now() < told }
+
 // SetReadDeadline implements [listen.Link].
 func (l *link) SetReadDeadline(t time.Time) {
 	d := l.sinceBase(t)

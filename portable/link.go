@@ -154,6 +154,7 @@ const (
 func (l *link) start() {
 	if l.opt.Greet != nil {
 		if taken, err := l.greet(); taken || err != nil {
+			l.clean = true // there may be an answer, which a reset would destroy
 			l.end(err)
 			return
 		}
@@ -328,8 +329,8 @@ func (l *link) await() (event, error) {
 		if l.takeReadDeadline() {
 			return evExpired, nil
 		}
-		if told := l.rdl.told.Load(); told == never || l.now() < told {
-			// conn has deadlines of its own, or is of no use after one.
+		if l.early(l.rdl.told.Load()) {
+			// A conn that is of no use after a timeout says so again.
 			if odd++; odd > 2 {
 				return evBroken, err
 			}

@@ -7,4 +7,4 @@ func (l *link) useRaw() {}
 
 func (l *link) receiveRaw() error { panic("portable: no raw connections on this system") }
 
-func (l *link) sendNow([]byte) int { return 0 }
+func (l *link) sendNow([]byte) (int, error) { return 0, nil }

@@ -72,13 +72,17 @@ func (l *link) tryWrite(fd uintptr) bool {
 	}
 }
 
-// sendNow sends what can be sent without waiting. What is left, and what error
-// there may be, is for a write that waits.
-func (l *link) sendNow(p []byte) int {
+// sendNow sends what can be sent without waiting. What is left is for a write
+// that waits, which also finds out what error there may be. An error returned
+// here is that of a deadline which somebody else has given conn.
+func (l *link) sendNow(p []byte) (int, error) {
 	l.wbuf, l.wn = p, 0
-	_ = l.raw.Write(l.writeReady)
+	err := l.raw.Write(l.writeReady)
 	l.wbuf = nil
-	return l.wn
+	if err != nil && isTimeout(err) && l.early(l.wdl.told.Load()) {
+		return l.wn, err
+	}
+	return l.wn, nil
 }
 
 // opError makes the error that conn's own methods would return.

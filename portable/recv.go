@@ -138,7 +138,7 @@ func (l *link) readConn(p []byte) (int, error) {
 		if l.passed(&l.rdl) {
 			return 0, os.ErrDeadlineExceeded
 		}
-		if told := l.rdl.told.Load(); told == never || l.now() < told {
+		if l.early(l.rdl.told.Load()) {
 			if odd++; odd > 2 {
 				return 0, err
 			}

@@ -190,7 +190,7 @@ func (l *link) sendQueued() {
 	}
 	n := 0
 	if l.raw != nil && !l.passed(&l.wdl) {
-		n = l.sendNow(b.b)
+		n, _ = l.sendNow(b.b)
 		l.account(n)
 	}
 	if n < len(b.b) {
@@ -313,10 +313,10 @@ func (l *link) send(p []byte) (int, error) {
 	if l.passed(&l.wdl) {
 		return 0, os.ErrDeadlineExceeded
 	}
-	n := l.sendNow(p)
+	n, err := l.sendNow(p)
 	l.account(n)
-	if n == len(p) {
-		return n, nil
+	if n == len(p) || err != nil {
+		return n, err
 	}
 	m, err := l.sendBlocking(p[n:])
 	return n + m, err
@@ -376,8 +376,8 @@ func (l *link) rearmWrite(err error) error {
 	if l.rateEnd != unset && l.now() >= l.rateEnd {
 		return listen.ErrSlowPeer
 	}
-	if told := l.wdl.told.Load(); !l.lazy && (told == never || l.now() < told) {
-		return err // conn has deadlines of its own
+	if l.early(l.wdl.told.Load()) {
+		return err
 	}
 	l.wdl.told.Store(never)
 	l.syncWrite()
