@@ -248,7 +248,7 @@ func TestDrainBeforeTheHandshake(t *testing.T) {
 		t.Fatalf("verdict %d, want Close", v)
 	}
 	p.Lost(nil)
-	if s.drain != 0 || len(s.lost) != 1 {
+	if s.drain != 1 || len(s.lost) != 1 || !errors.Is(s.lost[0], listen.ErrServerClosed) {
 		t.Fatalf("Drain %d times, Lost %v", s.drain, s.lost)
 	}
 	if st := b.Stats(); st != (Stats{Failed: 1}) {

@@ -30,6 +30,7 @@ func (l *innerLink) Begin() []byte {
 // End encrypts what was appended. An error (the connection is broken) shows in
 // the next Flush or Write.
 func (l *innerLink) End(b []byte) {
+	l.s.wrote = true
 	switch {
 	case len(b) == 0 || !l.s.opened.Load():
 	case len(b) <= oneRecord:
@@ -55,6 +56,7 @@ func (l *innerLink) Flush() error {
 
 // Write encrypts and sends p.
 func (l *innerLink) Write(p []byte) (n int, err error) {
+	l.s.wrote = true
 	if len(p) <= smallPlain {
 		if n, err = l.s.tls.Write(p); err != nil {
 			return n, err

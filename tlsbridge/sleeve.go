@@ -24,8 +24,10 @@ type sleeve struct {
 	opened atomic.Bool // the handshake is done
 	hello  *greeting   // nil once opened
 
-	ended  bool  // the inner protocol knows that there is no more input
-	broken error // the TLS connection cannot go on
+	ended    bool  // the inner protocol knows that there is no more input
+	wrote    bool  // the inner protocol has written during EOF
+	farewell bool  // close_notify alone is on its way to a peer that has ended
+	broken   error // the TLS connection cannot go on
 }
 
 var _ listen.Protocol = (*sleeve)(nil)
@@ -77,7 +79,10 @@ func (s *sleeve) pump(size int) listen.Verdict {
 		case err == io.EOF:
 			s.ended = true
 			s.mem.in = nil
-			return s.finish(s.inner.EOF())
+			s.wrote = false
+			v := s.inner.EOF()
+			s.farewell = v == listen.Close && !s.wrote
+			return s.finish(v)
 		default:
 			s.broken = err
 			return s.finish(listen.Close)
@@ -154,8 +159,15 @@ func (s *sleeve) Lost(err error) {
 	if !s.opened.Load() {
 		s.handshakeFailed(err)
 	}
-	if err == nil {
-		err = s.broken
+	switch {
+	case s.broken != nil:
+		if err == nil {
+			err = s.broken
+		}
+	case s.farewell:
+		// Most clients close the socket right after their close_notify, and
+		// ours meets a reset. Nothing was lost by that.
+		err = nil
 	}
 	s.inner.Lost(err)
 }
