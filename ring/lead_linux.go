@@ -115,8 +115,29 @@ func (l *loop) invoke(k *link, ev event, p []byte) (v listen.Verdict, kept bool)
 	l.current.link, l.current.calls = k, k.calls
 	l.word.Store(w)
 	l.t.watchdog.note()
+	returned := false
+	defer func() {
+		if !returned {
+			l.depose(w, false) // or the loop would end with this goroutine
+			k.exited()
+		}
+	}()
 	v = k.call(ev, p)
+	returned = true
 	return v, l.word.CompareAndSwap(w, w&^calling)
+}
+
+// exited ends a link whose call ended its goroutine (runtime.Goexit) instead
+// of returning. After a panic it runs as well, and the program ends.
+func (k *link) exited() {
+	k.mu.Lock()
+	told := k.status&lostTold != 0
+	k.mu.Unlock()
+	if told {
+		k.loop.t.linkGone(k.loop)
+	} else {
+		k.settleOff(listen.Abort, 0)
+	}
 }
 
 // leave hands the loop to another goroutine if the call with word w still
@@ -171,12 +192,25 @@ func (l *loop) dispatch(k *link, ev event, b *buffer) {
 func (k *link) runOff(ev event, b *buffer) {
 	for ev != evNone {
 		start := k.loop.t.now()
-		v := k.call(ev, b.rest())
+		v := k.callOff(ev, b)
 		if b != nil {
 			b.free()
 		}
 		ev, b = k.settleOff(v, k.loop.t.now()-start)
 	}
+}
+
+// callOff makes one call off the loop.
+func (k *link) callOff(ev event, b *buffer) listen.Verdict {
+	returned := false
+	defer func() {
+		if !returned {
+			k.exited()
+		}
+	}()
+	v := k.call(ev, b.rest())
+	returned = true
+	return v
 }
 
 // finishOff goes on with a call that has lost the loop, when it returns with

@@ -59,6 +59,7 @@ type link struct {
 
 	fd     int32 // -1 once closed or detached
 	status status
+	thread int32  // that armed the multishot receive
 	id     uint64 // slot and generation, as in user data
 	calls  uint32 // protocol calls begun
 

@@ -57,6 +57,8 @@ type loop struct {
 	work    []*link // taken from the inbox, still to be served
 	spare   []*link // the inbox's other slice
 	taken   int     // completions since the loop last yielded or slept
+	thread  int32   // thread that the leader runs on, as of this turn
+	settled int     // turns on that thread in a row
 
 	// Shared.
 	t         *Transport
@@ -142,6 +144,7 @@ func (l *loop) openEvent() error {
 func (l *loop) turns() {
 	for {
 		l.hear()
+		l.noteThread()
 		if !l.reap() || !l.serve() {
 			return
 		}
@@ -161,6 +164,15 @@ func (l *loop) turns() {
 			return
 		}
 		l.park()
+	}
+}
+
+// noteThread keeps track of the thread that requests are made by.
+func (l *loop) noteThread() {
+	if id := int32(unix.Gettid()); id != l.thread {
+		l.thread, l.settled = id, 0
+	} else {
+		l.settled++
 	}
 }
 

@@ -36,6 +36,8 @@ func (l *loop) received(k *link, c uring.CQE) bool {
 		}
 		if k.status&armed == 0 {
 			l.receive(k)
+		} else if k.thread != l.thread {
+			l.migrate(k)
 		}
 		k.mu.Unlock()
 		l.current.lent, l.current.done, l.current.bid = true, done, c.BufferID()
@@ -116,12 +118,32 @@ func (l *loop) receive(k *link) {
 		e.PrepRecvMultishot(int(k.fd), bufGroup, 0)
 		e.UserData = userData(k.id, opRecv)
 		k.status |= armed
+		k.thread = l.thread
 	case !want && k.status&(armed|cancelled) == armed:
 		e := l.entry()
 		if e == nil {
 			k.kick()
 			return
 		}
+		e.PrepCancel64(userData(k.id, opRecv), 0)
+		e.UserData = opIgnore
+		k.status |= cancelled
+	}
+}
+
+// migrateAfter is how many turns in a row the leader must have run on its
+// thread before receives move there.
+const migrateAfter = 4
+
+// migrate moves k's receive to the thread that the leader runs on. Completions
+// are run by the thread that made the request: if that is another one, it is
+// woken for each, and then wakes the leader. The receive is cancelled here and
+// armed again when that has completed. The lock is held.
+func (l *loop) migrate(k *link) {
+	if l.settled < migrateAfter || k.status&cancelled != 0 {
+		return
+	}
+	if e := l.ring.GetSQE(); e != nil {
 		e.PrepCancel64(userData(k.id, opRecv), 0)
 		e.UserData = opIgnore
 		k.status |= cancelled

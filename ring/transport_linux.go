@@ -64,18 +64,25 @@ func New(opt Options) (*Transport, error) {
 	for range n {
 		l, err := newLoop(t)
 		if err != nil {
-			for _, l := range t.loops {
-				l.discard()
-			}
-			return nil, unavailable(thisHost, err)
+			return nil, t.discard(err)
 		}
 		t.loops = append(t.loops, l)
 	}
-	t.watchdog.start(t.loops)
+	if err := t.watchdog.start(t.loops); err != nil {
+		return nil, t.discard(err)
+	}
 	for _, l := range t.loops {
 		l.idle.run(l, task{lead: true})
 	}
 	return t, nil
+}
+
+// discard releases what a failed New has made.
+func (t *Transport) discard(err error) error {
+	for _, l := range t.loops {
+		l.discard()
+	}
+	return unavailable(thisHost, err)
 }
 
 // now is the transport's clock, in nanoseconds; it is never 0.

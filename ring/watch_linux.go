@@ -3,8 +3,10 @@
 package ring
 
 import (
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,45 +21,79 @@ const (
 // watchdog ticks while any loop of its transport makes calls. It takes the
 // loop from a call seen on two ticks, and sends what calls off the loop have
 // committed and not flushed.
+//
+// Its clock is a timerfd in Go's netpoller, not a Go timer: a goroutine readied
+// by a timer wakes a second thread to share the work, and on a server with
+// little to do that thread and the loop's would take turns all the time.
 type watchdog struct {
-	on   atomic.Bool
-	wake chan struct{}
-	done chan struct{}
+	on    atomic.Bool
+	timer *os.File
+	rc    syscall.RawConn
+	loops []*loop
+	done  chan struct{}
 }
 
-func (w *watchdog) start(loops []*loop) {
-	w.wake = make(chan struct{}, 1)
+func (w *watchdog) start(loops []*loop) error {
+	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("timerfd_create", err)
+	}
+	w.timer = os.NewFile(uintptr(fd), "timerfd")
+	if w.rc, err = w.timer.SyscallConn(); err != nil {
+		_ = w.timer.Close()
+		return err
+	}
+	w.loops = loops
 	w.done = make(chan struct{})
 	registerProd()
-	go w.run(loops)
+	go w.run()
+	return nil
 }
 
 // note has the watchdog tick. It is called after the loop's word has been
 // stored: either the watchdog's last look sees the word, or this sees on false.
 func (w *watchdog) note() {
 	if !w.on.Load() && w.on.CompareAndSwap(false, true) {
-		w.wake <- struct{}{}
+		w.set(watchTick)
 	}
 }
 
-func (w *watchdog) run(loops []*loop) {
+// set has the timer expire every d, or never.
+func (w *watchdog) set(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	_ = w.rc.Control(func(fd uintptr) {
+		// It cannot fail with a valid descriptor and time; Control fails only
+		// after stop.
+		_ = unix.TimerfdSettime(int(fd), 0, &unix.ItimerSpec{Interval: t, Value: t}, nil)
+	})
+}
+
+// expired reads the timer.
+func expired(fd uintptr) bool {
+	var b [8]byte
+	_, err := unix.Read(int(fd), b[:])
+	return err == nil
+}
+
+func (w *watchdog) run() {
 	defer close(w.done)
-	for range w.wake {
-		for idle := 0; idle < watchIdle; {
-			time.Sleep(watchTick)
-			idle++
-			for _, l := range loops {
-				if l.watch.tick(l) {
-					idle = 0
-				}
+	idle := 0
+	for w.rc.Read(expired) == nil {
+		idle++
+		for _, l := range w.loops {
+			if l.watch.tick(l) {
+				idle = 0
 			}
-			if idle == watchIdle {
-				w.on.Store(false)
-				for _, l := range loops {
-					if l.watch.busy(l) && w.on.CompareAndSwap(false, true) {
-						idle = 0
-					}
-				}
+		}
+		if idle < watchIdle {
+			continue
+		}
+		idle = 0
+		w.set(0)
+		w.on.Store(false)
+		for _, l := range w.loops {
+			if l.watch.busy(l) {
+				w.note()
 			}
 		}
 	}
@@ -65,7 +101,7 @@ func (w *watchdog) run(loops []*loop) {
 
 // stop ends the watchdog. No loop makes calls any more.
 func (w *watchdog) stop() {
-	close(w.wake)
+	_ = w.timer.Close()
 	<-w.done
 }
 

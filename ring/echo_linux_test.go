@@ -5,13 +5,10 @@ package ring
 import (
 	"bufio"
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"testing"
-	"time"
 
 	"github.com/windhover-server/windhover/listen"
 )
@@ -30,41 +27,6 @@ func (e *echo) Expired() listen.Verdict { return listen.Close }
 func (e *echo) Drain() listen.Verdict   { return listen.Close }
 func (e *echo) Lost(error)              {}
 func (e *echo) Gone(error)              {}
-
-func newTransport(t *testing.T, opt Options) *Transport {
-	t.Helper()
-	tr, err := New(opt)
-	if err != nil {
-		t.Skipf("no io_uring here: %v", err)
-	}
-	t.Cleanup(func() {
-		tr.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := tr.Shutdown(ctx); err != nil {
-			t.Errorf("connections left after Close: %v", err)
-		}
-	})
-	return tr
-}
-
-// serve serves a fresh loopback listener and returns its address.
-func serve(t *testing.T, tr *Transport, opt listen.Options, accept listen.Acceptor) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error, 1)
-	go func() { done <- tr.Serve(ln, opt, accept) }()
-	t.Cleanup(func() {
-		tr.Close()
-		if err := <-done; !errors.Is(err, listen.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	return ln.Addr().String()
-}
 
 func TestEcho(t *testing.T) {
 	for _, d := range []Dispatch{Adaptive, Inline, Workers} {
