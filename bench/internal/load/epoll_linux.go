@@ -287,7 +287,8 @@ func (l *loop) edges() {
 		l.edge(true)
 		l.opened = l.now()
 	}
-	if l.open && now >= start+int64(l.spec.Duration) {
+	end := start + int64(l.spec.Duration)
+	if l.open && now >= end && (l.res.Requests > 0 || now >= end+int64(l.spec.Drain)) {
 		l.open, l.ending = false, true
 		l.res.Elapsed = time.Duration(now - l.opened)
 		l.edge(false)
@@ -310,6 +311,9 @@ func (l *loop) wait() int {
 	next := int64(l.spec.Warmup)
 	if l.open {
 		next += int64(l.spec.Duration)
+	}
+	if l.open && l.res.Requests == 0 {
+		return 1 // however late: the first answer ends the window
 	}
 	ms := (next - l.now() + int64(time.Millisecond) - 1) / int64(time.Millisecond)
 	return int(min(max(ms, 0), longest))

@@ -55,7 +55,7 @@ type Spec struct {
 
 	Rate     float64       // Open: requests per second over all connections
 	Warmup   time.Duration // load before the window, not measured
-	Duration time.Duration // the window
+	Duration time.Duration // the window, which stays open until something was answered
 	Threads  int           // event loops. Default 1
 
 	// Edge, when not nil, is called at the start and at the end of the
@@ -65,8 +65,9 @@ type Spec struct {
 	// MaxErrors ends the run early. Default 16.
 	MaxErrors int
 
-	// Drain is how long after the window a request may stay unanswered before
-	// that is an error. Default DrainTimeout.
+	// Drain is how long after its time a window without an answer stays open,
+	// and how long after the window a request may stay unanswered before that
+	// is an error. Default DrainTimeout.
 	Drain time.Duration
 }
 

@@ -22,7 +22,10 @@ type netRun struct {
 	dials  atomic.Int64
 	errors atomic.Int64
 	open   atomic.Bool
+	closed chan struct{} // when the window is over
 	cancel context.CancelFunc
+
+	answered atomic.Int64 // within the window
 
 	mu    sync.Mutex // guards sched
 	sched schedule
@@ -32,7 +35,7 @@ type netRun struct {
 func runNet(ctx context.Context, spec *Spec) (*Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &netRun{spec: spec, batch: spec.batch(), cancel: cancel}
+	r := &netRun{spec: spec, batch: spec.batch(), cancel: cancel, closed: make(chan struct{})}
 	if spec.Mode == Open {
 		r.sched = newSchedule(spec.Rate, spec.Warmup+spec.Duration)
 	}
@@ -56,10 +59,9 @@ func runNet(ctx context.Context, spec *Spec) (*Result, error) {
 
 func (r *netRun) drive(ctx context.Context, workers []*worker) (*Result, error) {
 	r.base = time.Now()
-	end := r.base.Add(r.spec.Warmup + r.spec.Duration)
 	var wg sync.WaitGroup
 	for _, w := range workers {
-		wg.Go(func() { w.run(ctx, end) })
+		wg.Go(func() { w.run(ctx) })
 	}
 	elapsed := r.window(ctx)
 	wg.Wait()
@@ -74,13 +76,18 @@ func (r *netRun) drive(ctx context.Context, workers []*worker) (*Result, error) 
 // window opens and closes the window and returns its length.
 func (r *netRun) window(ctx context.Context) time.Duration {
 	if !sleep(ctx, time.Until(r.base.Add(r.spec.Warmup))) {
+		close(r.closed)
 		return 0
 	}
 	r.edge(true)
 	start := time.Now()
 	r.open.Store(true)
 	sleep(ctx, r.spec.Duration)
+	for late := time.Duration(0); r.answered.Load() == 0 && late < r.spec.Drain && sleep(ctx, time.Millisecond); {
+		late += time.Millisecond
+	}
 	r.open.Store(false)
+	close(r.closed)
 	elapsed := time.Since(start)
 	r.edge(false)
 	return elapsed
@@ -100,6 +107,16 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-t.C:
 		return true
 	case <-ctx.Done():
+		return false
+	}
+}
+
+// over reports whether the window is closed.
+func (r *netRun) over() bool {
+	select {
+	case <-r.closed:
+		return true
+	default:
 		return false
 	}
 }
@@ -153,7 +170,7 @@ func (w *worker) dial(ctx context.Context) error {
 		return err
 	}
 	w.conn, w.have = c, nil
-	if err := c.SetDeadline(time.Now().Add(w.r.spec.Warmup + w.r.spec.Duration + w.r.spec.Drain)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(w.r.spec.Warmup + w.r.spec.Duration + 2*w.r.spec.Drain)); err != nil {
 		return err
 	}
 	if w.r.spec.TLS != nil {
@@ -184,8 +201,8 @@ func sourceAddr(to string, i int64) net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, byte(2+i%200))}
 }
 
-// run asks until the end.
-func (w *worker) run(ctx context.Context, end time.Time) {
+// run asks until the window closes.
+func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		at := int64(time.Since(w.r.base))
 		if w.r.spec.Mode == Open {
@@ -196,7 +213,7 @@ func (w *worker) run(ctx context.Context, end time.Time) {
 			if !sleep(ctx, time.Until(w.r.base.Add(time.Duration(at)))) {
 				return
 			}
-		} else if !time.Now().Before(end) {
+		} else if w.r.over() {
 			return
 		}
 		if err := w.exchange(ctx, at); err != nil {
@@ -276,6 +293,7 @@ func (w *worker) count(at int64) {
 		in = at >= int64(w.r.spec.Warmup)
 	}
 	if in {
+		w.r.answered.Add(1)
 		w.res.record(int64(time.Since(w.r.base)) - at)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -21,14 +22,32 @@ func Supported() error { return nil }
 // architectures that Go supports.
 const tick = 10 * time.Millisecond
 
-// family returns a process and all its descendants.
+// family returns the processes that serve: the process itself, or what it has
+// started. A server that is another program runs below one of ours that only
+// waits for it.
 func family(pid int) []int {
-	pids := []int{pid}
+	pids := children(pid)
 	for i := 0; i < len(pids); i++ {
-		// Absent when the kernel was built without; then there is the process alone.
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", pids[i]))
+		pids = append(pids, children(pids[i])...)
+	}
+	if len(pids) == 0 {
+		return []int{pid}
+	}
+	return pids
+}
+
+// children are the processes that any thread of pid has forked. A kernel built
+// without the file has none to tell.
+func children(pid int) []int {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, name := range files {
+		b, err := os.ReadFile(name)
 		if err != nil {
-			continue
+			continue // the thread has ended
 		}
 		for _, f := range strings.Fields(string(b)) {
 			if c, err := strconv.Atoi(f); err == nil {

@@ -20,8 +20,8 @@ type bar struct {
 // The geometry of bar charts, in pixels.
 const (
 	barWidth  = 560
-	barLabel  = 190
-	barText   = 120
+	barLabel  = 218
+	barText   = 84
 	barHeight = 18
 	barGap    = 6
 )
@@ -126,11 +126,11 @@ func latencyChart(title string, lines []line) template.HTML {
 func duration(us float64) string {
 	switch {
 	case us < 1e3:
-		return number(us) + " µs"
+		return fmt.Sprintf("%g µs", us)
 	case us < 1e6:
-		return number(us/1e3) + " ms"
+		return fmt.Sprintf("%g ms", us/1e3)
 	}
-	return number(us/1e6) + " s"
+	return fmt.Sprintf("%g s", us/1e6)
 }
 
 // trim formats a percentile such as 99.9 without rounding it to 100.

@@ -28,7 +28,7 @@ func number(v float64) string {
 	return s
 }
 
-// value formats a spread: the median, and the extremes when there are several
+// String is the median, and the extremes when there are several
 // rounds.
 func (s Spread) String() string {
 	if !s.Known() {
@@ -72,8 +72,8 @@ func (c *Cell) note(m Metric) string {
 	return ""
 }
 
-// Summary is the outcome in words: the floor's answer to "who won", with every
-// place where Windhover is not first.
+// Summary is the outcome in words, with every place where Windhover is not
+// first and everything that failed.
 func (r *Report) Summary() string {
 	var b strings.Builder
 	first, total, losses := r.Standings()

@@ -18,6 +18,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -198,17 +199,12 @@ func (e *entry) stop() {
 // goes wrong with a server is written into its cell.
 func (r *Runner) scenario(ctx context.Context, sc scenario.Scenario) error {
 	entries := r.entries(sc)
-	defer func() {
-		for _, e := range entries {
-			e.stop()
-		}
-	}()
+	defer each(entries, (*entry).stop)
 	if sc.Kind != scenario.Idle { // there each round has a process of its own
-		for _, e := range entries {
-			if err := r.start(ctx, sc, e); err != nil {
-				return err
-			}
-		}
+		each(entries, func(e *entry) { r.start(ctx, sc, e) })
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	for round := range r.rounds(sc) {
 		for i := range entries {
@@ -267,21 +263,25 @@ func (r *Runner) entries(sc scenario.Scenario) []*entry {
 	return list
 }
 
-// start starts the entry's server and checks its answers. The error is not the
-// server's fault.
-func (r *Runner) start(ctx context.Context, sc scenario.Scenario, e *entry) error {
+// each calls f for all entries at once and waits.
+func each(entries []*entry, f func(*entry)) {
+	var wg sync.WaitGroup
+	for _, e := range entries {
+		wg.Go(func() { f(e) })
+	}
+	wg.Wait()
+}
+
+// start starts the entry's server and checks its answers.
+func (r *Runner) start(ctx context.Context, sc scenario.Scenario, e *entry) {
 	p, err := r.process(ctx, e.server, sc.TLS)
 	if err == nil {
 		e.process = p
 		err = sc.Check(ctx, p.Addr)
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	if err != nil {
 		e.fail(err)
 	}
-	return nil
 }
 
 func (r *Runner) arguments(s *servers.Server, tls bool) []string {

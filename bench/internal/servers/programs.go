@@ -11,9 +11,8 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"text/template"
 	"time"
-
-	"github.com/windhover-server/windhover/bench/internal/content"
 )
 
 // noCode says why nginx and h2o miss scenarios.
@@ -70,7 +69,7 @@ func programVersion(program, flag string) func() string {
 
 // serveProgram writes the configuration, starts the program and waits for it
 // to accept connections.
-func serveProgram(ctx context.Context, opt Options, config func(Options, string) string, command func(conf, dir string) *exec.Cmd) error {
+func serveProgram(ctx context.Context, opt Options, config *template.Template, command func(conf, dir string) *exec.Cmd) error {
 	dir, err := os.MkdirTemp("", "windhover-bench-")
 	if err != nil {
 		return err
@@ -80,7 +79,7 @@ func serveProgram(ctx context.Context, opt Options, config func(Options, string)
 		return err
 	}
 	conf := filepath.Join(dir, "server.conf")
-	if err := os.WriteFile(conf, []byte(config(opt, dir)), 0o644); err != nil {
+	if err := writeConfig(conf, config, opt, dir); err != nil {
 		return err
 	}
 	cmd := command(conf, dir)
@@ -135,75 +134,4 @@ func awaitAccept(ctx context.Context, addr string, exited <-chan error) error {
 			return errors.New("it did not accept connections within 10 s")
 		}
 	}
-}
-
-func nginxConfig(opt Options, dir string) string {
-	ssl, certs := "", ""
-	if opt.TLS {
-		ssl = " ssl"
-		certs = fmt.Sprintf("ssl_certificate %s;\n\tssl_certificate_key %s;\n\tssl_protocols TLSv1.2 TLSv1.3;\n",
-			filepath.Join(opt.Assets, content.CertFile), filepath.Join(opt.Assets, content.KeyFile))
-	}
-	return fmt.Sprintf(`daemon off;
-worker_processes %d;
-worker_rlimit_nofile %d;
-pid %s/nginx.pid;
-error_log %[3]s/error.log warn;
-events { worker_connections 18000; }
-http {
-	access_log off;
-	client_body_temp_path %[3]s/body;
-	proxy_temp_path %[3]s/proxy;
-	fastcgi_temp_path %[3]s/fastcgi;
-	uwsgi_temp_path %[3]s/uwsgi;
-	scgi_temp_path %[3]s/scgi;
-	sendfile on;
-	tcp_nopush on;
-	keepalive_timeout 300s;
-	keepalive_requests 1000000000;
-	default_type %s;
-	%s
-	server {
-		listen %s%s backlog=4096;
-		root %s;
-		location = %s { default_type "%s"; return 200 "%s"; }
-		location = %s { default_type "%s"; return 200 '%s'; }
-		location / { }
-	}
-}
-`, runtime.NumCPU(), fileLimit(), dir, content.BinaryType, certs, opt.Addr, ssl, filepath.Join(opt.Assets, content.RootDir),
-		content.PathPlaintext, content.TextType, content.Hello,
-		content.PathJSON, content.JSONType, content.JSON())
-}
-
-func h2oConfig(opt Options, dir string) string {
-	host, port, _ := net.SplitHostPort(opt.Addr)
-	ssl := ""
-	if opt.TLS {
-		ssl = fmt.Sprintf("  ssl:\n    certificate-file: %s\n    key-file: %s\n",
-			filepath.Join(opt.Assets, content.CertFile), filepath.Join(opt.Assets, content.KeyFile))
-	}
-	root := filepath.Join(opt.Assets, content.RootDir)
-	return fmt.Sprintf(`num-threads: %d
-max-connections: 18000
-http1-request-timeout: 300
-error-log: %s/error.log
-pid-file: %[2]s/h2o.pid
-listen:
-  host: %s
-  port: %s
-%shosts:
-  default:
-    paths:
-      %s:
-        file.file: %s
-        file.mime.setdefaulttype: "%s"
-      %s:
-        file.file: %s
-        file.mime.setdefaulttype: %s
-      /:
-        file.dir: %s
-`, runtime.NumCPU(), dir, host, port, ssl,
-		content.PathPlaintext, filepath.Join(root, "plaintext"), content.TextType,
-		content.PathJSON, filepath.Join(root, "json"), content.JSONType, root)
 }
