@@ -72,11 +72,14 @@ func Bind(ctx context.Context, bindings []Binding) (_ []*Listener, err error) {
 			}
 		}
 	}()
-	for _, b := range bindings {
+	for i, b := range bindings {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		ls, err := b.bind(ctx)
+		for _, l := range ls {
+			l.index = i
+		}
 		all = append(all, ls...)
 		if err != nil {
 			return nil, err

@@ -104,6 +104,9 @@ func TestEveryInterfaceTakesBothFamilies(t *testing.T) {
 	}
 	exchange(t, ls[0], "tcp4", "127.0.0.1:"+port)
 	exchange(t, ls[0], "tcp6", "[::1]:"+port)
+	if ls[0].Index() != 0 || ls[len(ls)-1].Index() != 1 {
+		t.Errorf("indices %d and %d", ls[0].Index(), ls[len(ls)-1].Index())
+	}
 	if len(ls[0].Warnings()) != 0 || len(ls[len(ls)-1].Warnings()) != 1 {
 		t.Errorf("warnings %q and %q: only a host name deserves one", ls[0].Warnings(), ls[len(ls)-1].Warnings())
 	}

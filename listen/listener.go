@@ -11,6 +11,7 @@ import (
 type Listener struct {
 	net.Listener
 	endpoint  Endpoint
+	index     int
 	warnings  []string
 	inherited bool
 }
@@ -24,6 +25,9 @@ func (l *Listener) Unwrap() net.Listener { return l.Listener }
 
 // Endpoint returns what was bound, with the port as it was asked for.
 func (l *Listener) Endpoint() Endpoint { return l.endpoint }
+
+// Index returns which of the bindings that [Bind] was given this is for.
+func (l *Listener) Index() int { return l.index }
 
 // Inherited reports whether the socket came from outside.
 func (l *Listener) Inherited() bool { return l.inherited }
