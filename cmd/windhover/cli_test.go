@@ -87,7 +87,7 @@ func TestCommandsThatOnlyPrint(t *testing.T) {
 		{[]string{"version"}, []string{"windhover ", "go1."}},
 		{[]string{"--help"}, []string{"--urls", "--max-request-line-size", "hello", "proxy", "doctor", "dev-cert", "upgrade"}},
 		{[]string{"config", "--rings", "2"}, []string{"rings: 2 # flag --rings", "urls: ['http://localhost:5000'] # default"}},
-		{[]string{"doctor"}, []string{"transport", "portable"}},
+		{[]string{"doctor"}, []string{"transport: ", "io_uring: ", "localhost: IPv4"}},
 		{[]string{"dev-cert", "--dir", dir, "--pfx-password", "x"}, []string{"Made a certificate", "localhost.pem", "localhost.pfx", "curl --cacert"}},
 		{[]string{"dev-cert", "--dir", dir}, []string{"There is a certificate"}},
 		{[]string{"dev-cert", "--dir", dir, "--renew"}, []string{"Made a certificate"}},

@@ -4,30 +4,38 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
+	"sync/atomic"
 
 	"github.com/windhover-server/windhover"
 	"github.com/windhover-server/windhover/cmd/windhover/internal/config"
 	"github.com/windhover-server/windhover/cmd/windhover/internal/handover"
+	"github.com/windhover-server/windhover/listen"
+	"github.com/windhover-server/windhover/listen/systemd"
 	"github.com/windhover-server/windhover/proto"
 )
 
 // engine is the lifecycle.Service of the program: the server, and the admin
 // endpoint beside it, which outlives the server's drain.
 type engine struct {
-	sockets
 	server  *windhover.Server
-	admin   *windhover.Server
-	failed  chan error
+	admin   *windhover.Server // nil when there is none
+	origins *origins
 	process handover.Process
+	logger  *slog.Logger
+	failed  chan error
+
+	handedOver atomic.Bool
 }
 
-func newEngine(cfg *config.Config, logger *slog.Logger, app, adminHandler http.Handler, inherited *handover.Inherited) (*engine, error) {
-	e := &engine{sockets: sockets{cfg: cfg, logger: logger, inherited: inherited}, failed: make(chan error, 1)}
+func newEngine(cfg *config.Config, logger *slog.Logger, app, adminHandler http.Handler, o *origins) (*engine, error) {
+	e := &engine{origins: o, logger: logger, failed: make(chan error, 1)}
 	transport, err := windhover.ParseTransport(cfg.Transport)
 	if err != nil {
-		return nil, err
+		return nil, usageError{err}
 	}
 	e.server = &windhover.Server{
 		Handler: app, Transport: transport, Rings: int(cfg.Rings), Limits: limits(&cfg.Limits), Logger: logger,
@@ -35,9 +43,36 @@ func newEngine(cfg *config.Config, logger *slog.Logger, app, adminHandler http.H
 	if !cfg.ServerHeader {
 		e.server.ServerHeader = "-"
 	}
-	e.admin = &windhover.Server{Handler: adminHandler, Transport: windhover.Portable}
+	if e.server.Endpoints, err = endpoints(cfg, o, logger); err != nil {
+		return nil, err
+	}
+	if cfg.Admin.URL != "" {
+		if e.admin, err = adminServer(cfg, adminHandler, o, logger); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.unclaimed(); err != nil {
+		return nil, err
+	}
 	e.process, err = thisProcess()
 	return e, err
+}
+
+// adminServer is apart from the other: its connections are few, count against
+// no limit, and stay while the service drains.
+func adminServer(cfg *config.Config, h http.Handler, o *origins, logger *slog.Logger) (*windhover.Server, error) {
+	e := windhover.Endpoint{URL: cfg.Admin.URL}
+	prefix, err := listen.Parse(e.URL)
+	if err != nil {
+		return nil, err
+	}
+	if prefix.TLS() {
+		return nil, usageError{fmt.Errorf("admin.url is %q (%s); allowed: an http:// address that only those who run the server can reach", e.URL, cfg.Source("admin.url"))}
+	}
+	if e.Bind.Inherited, err = o.take("admin", "admin", e.URL); err != nil {
+		return nil, err
+	}
+	return &windhover.Server{Handler: h, Transport: windhover.Portable, Endpoints: []windhover.Endpoint{e}, Logger: logger}, nil
 }
 
 // limits translates: proto.Limits has the default at zero and no limit below.
@@ -61,23 +96,46 @@ func limits(c *config.Limits) proto.Limits {
 	}
 }
 
+// servers are those there are.
+func (e *engine) servers() map[string]*windhover.Server {
+	if e.admin == nil {
+		return map[string]*windhover.Server{"service": e.server}
+	}
+	return map[string]*windhover.Server{"service": e.server, "admin": e.admin}
+}
+
 // Start implements lifecycle.Service.
 func (e *engine) Start() error {
-	if err := e.bind(context.Background()); err != nil {
+	if e.admin != nil {
+		if err := e.admin.Listen(context.Background()); err != nil {
+			return err
+		}
+	}
+	if err := e.server.Listen(context.Background()); err != nil {
+		if e.admin != nil {
+			closeAll(e.admin.Listeners())
+		}
 		return err
 	}
-	for _, sock := range e.all {
-		go e.accept(sock)
+	for _, s := range e.servers() {
+		for _, ln := range s.Listeners() {
+			for _, warning := range ln.Warnings() {
+				e.logger.Warn(warning)
+			}
+		}
+		go e.run(s)
 	}
 	return nil
 }
 
-func (e *engine) accept(sock socket) {
-	server := e.server
-	if sock.admin {
-		server = e.admin
+func closeAll(lns []*listen.Listener) {
+	for _, ln := range lns {
+		_ = ln.Close() // another error is reported
 	}
-	if err := server.Serve(sock.Unwrap()); !errors.Is(err, http.ErrServerClosed) {
+}
+
+func (e *engine) run(s *windhover.Server) {
+	if err := s.ServeListeners(); !errors.Is(err, http.ErrServerClosed) {
 		select {
 		case e.failed <- err:
 		default: // one is enough to end the program
@@ -86,13 +144,13 @@ func (e *engine) accept(sock socket) {
 }
 
 // Addresses implements lifecycle.Service.
-func (e *engine) Addresses() []string { return e.addresses(false) }
+func (e *engine) Addresses() []string { return e.server.Addresses() }
 
 func (e *engine) adminAddress() string {
-	if all := e.addresses(true); len(all) > 0 {
-		return all[0]
+	if e.admin == nil {
+		return ""
 	}
-	return ""
+	return e.admin.Addresses()[0]
 }
 
 // Failed implements lifecycle.Service.
@@ -104,17 +162,42 @@ func (e *engine) Shutdown(ctx context.Context) error {
 	if err := e.server.Shutdown(ctx); err != nil {
 		return err
 	}
-	return e.admin.Close()
+	return e.closeAdmin()
 }
 
 // Close implements lifecycle.Service.
-func (e *engine) Close() error { return errors.Join(e.server.Close(), e.admin.Close()) }
+func (e *engine) Close() error { return errors.Join(e.server.Close(), e.closeAdmin()) }
 
-func (e *engine) announce(pidFile string) {
-	logError(e.logger, "pid file not written", writePID(pidFile))
-	logError(e.logger, "predecessor not told", e.inherited.Ready())
+func (e *engine) closeAdmin() error {
+	if e.admin == nil {
+		return nil
+	}
+	return e.admin.Close()
 }
 
-func (e *engine) announceStopping() {}
+// announce says that the service is up: to operators by the pid file, to the
+// service manager, and last to the predecessor, which stops then.
+func (e *engine) announce(pidFile string) {
+	logError(e.logger, "pid file not written", writePID(pidFile))
+	e.notify(systemd.MainPID(os.Getpid()), systemd.Ready)
+	logError(e.logger, "predecessor not told", e.origins.inherited.Ready())
+}
 
-func (e *engine) upgrade(ctx context.Context) error { return e.handOver(ctx, e.process) }
+func (e *engine) announceStopping() {
+	if !e.handedOver.Load() {
+		e.notify(systemd.Stopping)
+	}
+}
+
+func (e *engine) notify(states ...string) {
+	_, err := systemd.Notify(states...)
+	logError(e.logger, "service manager not told", err)
+}
+
+// upgrade is Runner.Upgrade. Afterwards the service goes on in the successor:
+// for the service manager it does not stop.
+func (e *engine) upgrade(ctx context.Context) error {
+	err := handOver(ctx, e.process, e.logger, e.servers())
+	e.handedOver.Store(err == nil)
+	return err
+}

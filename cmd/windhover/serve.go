@@ -10,20 +10,20 @@ import (
 
 	"github.com/windhover-server/windhover/cmd/windhover/internal/admin"
 	"github.com/windhover-server/windhover/cmd/windhover/internal/config"
-	"github.com/windhover-server/windhover/cmd/windhover/internal/handover"
 	"github.com/windhover-server/windhover/cmd/windhover/internal/lifecycle"
 	"github.com/windhover-server/windhover/cmd/windhover/internal/observe"
+	"github.com/windhover-server/windhover/listen/systemd"
 )
 
 // serve runs a server with the content of a command until a signal ends it.
 func (p *program) serve(cmd *cobra.Command, args []string, make contentFunc) error {
 	// Before anything else: what a predecessor has handed over must not leak
 	// into what is started from here.
-	inherited, err := handover.Inherit()
+	o, err := findOrigins()
 	if err != nil {
 		return err
 	}
-	defer inherited.Close()
+	defer o.close()
 	cfg, err := config.Load(cmd.Flags(), p.lookup)
 	if err != nil {
 		return usageError{err}
@@ -38,10 +38,10 @@ func (p *program) serve(cmd *cobra.Command, args []string, make contentFunc) err
 		return err
 	}
 	defer app.close()
-	return p.runServer(cfg, l, app, inherited)
+	return p.runServer(cfg, l, app, o)
 }
 
-func (p *program) runServer(cfg *config.Config, l *logs, app http.Handler, inherited *handover.Inherited) error {
+func (p *program) runServer(cfg *config.Config, l *logs, app http.Handler, o *origins) error {
 	metrics, observers := observe.NewMetrics(), l.observers(cfg.Log.AccessFormat)
 	if cfg.Admin.URL != "" {
 		observers = append(observers, metrics)
@@ -51,7 +51,7 @@ func (p *program) runServer(cfg *config.Config, l *logs, app http.Handler, inher
 		return err
 	}
 	var state admin.State
-	e, err := newEngine(cfg, l.Logger, handler, admin.Handler(&state, metrics.Registry(), cfg.Admin.Pprof), inherited)
+	e, err := newEngine(cfg, l.Logger, handler, admin.Handler(&state, metrics.Registry(), cfg.Admin.Pprof), o)
 	if err != nil {
 		return err
 	}
@@ -71,8 +71,12 @@ func (p *program) runServer(cfg *config.Config, l *logs, app http.Handler, inher
 			e.announce(cfg.PIDFile)
 		},
 		Draining: func() { state.Draining(); e.announceStopping() },
-		Reload:   func() error { return errors.Join(l.reopen(), e.server.ReloadCertificates()) },
-		Upgrade:  e.upgrade,
+		Reload: func() error {
+			e.notify(systemd.Reloading())
+			defer e.notify(systemd.Ready)
+			return errors.Join(l.reopen(), e.server.ReloadCertificates())
+		},
+		Upgrade: e.upgrade,
 	}
 	return r.Run()
 }

@@ -76,7 +76,7 @@ func TestSystemdSocketActivationAndNotification(t *testing.T) {
 	s := newSystemd(t)
 	dir := t.TempDir()
 	config := filepath.Join(dir, "windhover.yaml")
-	content := deployFile(t, "windhover.yaml", "/srv/www", dir, "/var/log/windhover/windhover.log", filepath.Join(dir, "w.log"),
+	content := deployFile(t, "windhover.yaml", "http://*:80", "http://"+s.ln.Addr().String(), "/srv/www", dir, "/var/log/windhover/windhover.log", filepath.Join(dir, "w.log"),
 		"/var/log/windhover/access.log", filepath.Join(dir, "a.log"), "http://localhost:9090", any4)
 	if err := os.WriteFile(config, []byte(content), 0o644); err != nil {
 		t.Fatal(err)
