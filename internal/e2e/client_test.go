@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/windhover-server/windhover/listen/listentest"
 )
 
 // patience bounds every wait of a test that is going wrong. It is no part of
@@ -88,7 +90,7 @@ func (c *rawClient) halfClose() {
 // gone reports whether err says that the peer has closed.
 func gone(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrClosedPipe)
+		errors.Is(err, net.ErrClosed) || errors.Is(err, listentest.ErrPeerClosed)
 }
 
 // wait blocks until ok is true of what has been received, the connection has

@@ -15,6 +15,7 @@ import (
 	"testing"
 
 	"github.com/windhover-server/windhover"
+	"github.com/windhover-server/windhover/listen/listentest"
 	"github.com/windhover-server/windhover/proto"
 	"github.com/windhover-server/windhover/ring"
 )
@@ -39,7 +40,7 @@ func (m mode) String() string {
 }
 
 // windhover is the mode's transport as a server's setting. The memory transport
-// is none, and is put in its place by startMemory.
+// is the portable one on a listener without sockets.
 func (m mode) windhover() windhover.Transport {
 	if m.transport == "ring" {
 		return windhover.Ring
@@ -125,19 +126,22 @@ type served struct {
 // start serves s in mode m until the test ends.
 func start(t *testing.T, m mode, s *windhover.Server) *served {
 	t.Helper()
-	if m.transport == "memory" {
-		return startMemory(t, m, s)
-	}
-	network, addr := "tcp", "127.0.0.1:0"
-	if m.socket == "unix" {
-		network, addr = "unix", filepath.Join(t.TempDir(), "s")
-	}
-	ln, err := net.Listen(network, addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var ln net.Listener
 	r := &served{mode: m, t: t, shutdown: s.Shutdown, close: s.Close, done: make(chan error, 1)}
-	r.dialNet = func() (net.Conn, error) { return net.Dial(network, ln.Addr().String()) }
+	if m.transport == "memory" {
+		mem := listentest.NewMemory(0)
+		ln, r.dialNet = mem, mem.Dial
+	} else {
+		network, addr := "tcp", "127.0.0.1:0"
+		if m.socket == "unix" {
+			network, addr = "unix", filepath.Join(t.TempDir(), "s")
+		}
+		var err error
+		if ln, err = net.Listen(network, addr); err != nil {
+			t.Fatal(err)
+		}
+		r.dialNet = func() (net.Conn, error) { return net.Dial(network, ln.Addr().String()) }
+	}
 	go func() {
 		if m.tls {
 			r.done <- s.ServeTLS(ln, "", "")
