@@ -96,7 +96,8 @@ func (l *loop) end(k *link) {
 	k.wakeReader()
 	k.wakeWriter()
 	if k.status&detached != 0 {
-		k.status |= lostTold
+		k.status |= lostTold // there is no Lost to call, but one link fewer
+		l.t.linkGone(l)
 		return
 	}
 	if n := k.names; n != nil && n.conn != nil {
