@@ -21,6 +21,9 @@ func (p *Process) RSS() (int64, error) { return 0, ErrNoProc }
 // SelfUsage is the processor time of this process; 0 if unknown.
 func SelfUsage() time.Duration { return 0 }
 
+// MachineUsage is the processor time of everything on the machine; 0 if unknown.
+func MachineUsage() time.Duration { return 0 }
+
 // FileLimit is how many files this process may have open: a guess.
 func FileLimit() int { return 1024 }
 

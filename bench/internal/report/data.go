@@ -49,6 +49,7 @@ type Settings struct {
 	Pinned   bool    `json:"pinned"`   // server and generator on a core each
 	Rate     float64 `json:"rate"`     // of paced scenarios, requests/s
 	Burn     int64   `json:"burn"`     // rounds of computing that take 5 ms
+	Others   float64 `json:"others"`   // processors that other programs used meanwhile
 }
 
 // Server is one that was to be measured.
@@ -108,7 +109,7 @@ type Sample struct {
 	RSS        int64   `json:"rss"`                // server, bytes, at the end
 	PerConn    float64 `json:"per_conn,omitempty"` // idle: bytes of RSS per connection
 	IdleConns  int     `json:"idle_conns,omitempty"`
-	Saturating bool    `json:"saturating,omitempty"` // the server, not the generator, was the limit
+	Saturating bool    `json:"saturating,omitempty"` // the server used all it could have
 }
 
 // Cell returns the cell of a scenario and a server, nil if it was not planned.

@@ -59,7 +59,7 @@ func (c *Cell) why() string {
 	return "–"
 }
 
-// note marks a throughput that the load generator limited, not the server.
+// note marks a throughput that something else limited than the server.
 func (c *Cell) note(m Metric) string {
 	if m.Name != Throughput.Name {
 		return ""
@@ -170,8 +170,8 @@ func (r *Report) Markdown() string {
 
 func legend(baseline string) string {
 	return "Medians of the rounds, with least and greatest. × is the ratio to " + baseline + ".\n" +
-		"CPU is the server process's own, user and system. † the load generator was the limit, not the server:\n" +
-		"compare CPU, not throughput. – does not take part; failed: no number is shown where a response was wrong.\n"
+		"CPU is the server process's own, user and system. † the server did not use all of its processors: the load\n" +
+		"generator or other programs were the limit, so compare CPU, not throughput. – does not take part; failed: no number is shown where a response was wrong.\n"
 }
 
 // markdownOverview is one table of ratios over all scenarios.

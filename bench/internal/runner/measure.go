@@ -2,12 +2,10 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/windhover-server/windhover/bench/internal/content"
@@ -45,21 +43,22 @@ type gauge struct {
 	process   *proc.Process
 	used      proc.Usage
 	generator time.Duration
+	machine   time.Duration // all processors, everything that runs
 	err       error
 }
 
 func (g *gauge) edge(open bool) {
-	gen := proc.SelfUsage()
+	gen, all := proc.SelfUsage(), proc.MachineUsage()
 	u, err := g.process.Usage()
 	if err != nil {
 		g.err = err
 		return
 	}
 	if open {
-		g.used, g.generator = u, gen
+		g.used, g.generator, g.machine = u, gen, all
 		return
 	}
-	g.used, g.generator = u.Sub(g.used), gen-g.generator
+	g.used, g.generator, g.machine = u.Sub(g.used), gen-g.generator, all-g.machine
 }
 
 // measure makes one round of one server.
@@ -87,6 +86,8 @@ func (r *Runner) measure(ctx context.Context, sc scenario.Scenario, e *entry) er
 	if g.err != nil && r.noUsage == nil {
 		return g.err
 	}
+	r.others += g.machine - g.used.Total - g.generator
+	r.measured += res.Elapsed
 	s := r.sample(sc, res, g)
 	if r.noUsage == nil {
 		if s.RSS, err = e.process.RSS(); err != nil {
@@ -122,8 +123,8 @@ func (r *Runner) sample(sc scenario.Scenario, res *load.Result, g *gauge) report
 			s.System = s.CPU - s.User
 		}
 	}
-	// Nothing is idle: the server has all of its processors, or together with
-	// the generator all of the machine's.
+	// Nothing of what the server could have is left: its own processors or,
+	// with the generator, all of the machine's.
 	busy := s.Cores
 	if !r.cfg.Pin {
 		busy += s.Generator
@@ -291,13 +292,10 @@ func (r *Runner) saturation(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	defer p.Stop()
-	i := slices.IndexFunc(scenario.All(), func(sc scenario.Scenario) bool { return strings.HasPrefix(sc.Name, "plaintext-c64") })
-	if i < 0 {
-		return 0, errors.New("there is no scenario plaintext-c64")
-	}
+	plain := scenario.Plaintext(64, 1)
 	var rates []float64
 	for range 3 {
-		spec := r.spec(scenario.All()[i], p.Addr)
+		spec := r.spec(plain, p.Addr)
 		spec.Warmup, spec.Duration = 50*time.Millisecond, 200*time.Millisecond
 		res, err := load.Run(ctx, spec)
 		if err != nil {

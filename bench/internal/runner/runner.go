@@ -67,6 +67,9 @@ type Runner struct {
 	serverCPUs   int // processors that a server may use
 	threads      int // of the generator
 	noUsage      error
+
+	others   time.Duration // what other programs used within all windows
+	measured time.Duration // the length of all windows
 }
 
 // Run measures and fills in rep's settings, servers, scenarios, cells and notes.
@@ -88,8 +91,17 @@ func Run(ctx context.Context, cfg Config, rep *report.Report) error {
 			return err
 		}
 	}
+	if r.measured > 0 {
+		rep.Settings.Others = max(0, r.others.Seconds()/r.measured.Seconds())
+	}
+	if busy := rep.Settings.Others; busy > quietEnough {
+		r.note("Other programs used %.2f processors while this run measured: expect noise, and throughput lower than this machine's.", busy)
+	}
 	return nil
 }
+
+// quietEnough is how many processors other programs may use without a note.
+const quietEnough = 0.1
 
 // prepare pins this process, makes the assets, and lowers what the machine
 // cannot do.

@@ -5,6 +5,7 @@ package scenario
 import (
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/windhover-server/windhover/bench/internal/content"
 	"github.com/windhover-server/windhover/bench/internal/servers"
@@ -96,22 +97,29 @@ func echo(n int) Request {
 	}
 }
 
-// upload is a chunked upload of n bytes in chunks of 16 KiB.
-func upload(n int) Request {
+// uploadSize is the length of the upload's content.
+const uploadSize = 16 << 20
+
+// uploadBody is the upload in chunks of 16 KiB.
+var uploadBody = sync.OnceValue(func() []byte {
 	const chunk = 16 << 10
-	data := content.AppendPattern(nil, n)
-	var body []byte
+	data := content.AppendPattern(make([]byte, 0, uploadSize), uploadSize)
+	body := make([]byte, 0, uploadSize+uploadSize/chunk*16)
 	for len(data) > 0 {
 		k := min(chunk, len(data))
 		body = fmt.Appendf(body, "%x\r\n", k)
 		body = append(append(body, data[:k]...), "\r\n"...)
 		data = data[k:]
 	}
-	answer := fmt.Append(nil, n)
+	return append(body, "0\r\n\r\n"...)
+})
+
+func upload() Request {
+	answer := fmt.Append(nil, uploadSize)
 	return Request{
 		Head: fmt.Sprintf("POST %s HTTP/1.1\r\n%sContent-Type: %s\r\nTransfer-Encoding: chunked\r\n",
 			content.PathUpload, host, content.BinaryType),
-		Body: append(body, "0\r\n\r\n"...), Status: 200, Length: int64(len(answer)), Type: "text/plain", Content: answer,
+		Body: uploadBody(), Status: 200, Length: int64(len(answer)), Type: "text/plain", Content: answer,
 	}
 }
 
@@ -148,7 +156,7 @@ const browserFields = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/5
 func All() []Scenario {
 	static := content.PathStatic + content.StaticName(64<<10)
 	return []Scenario{
-		plain(64, 1), plain(64, 16), plain(512, 1), plain(512, 16),
+		Plaintext(64, 1), Plaintext(64, 16), Plaintext(512, 1), Plaintext(512, 16),
 		{Name: "json", Title: "JSON", About: "A JSON object, encoded for each request.",
 			Kind: Saturate, Needs: servers.JSON, Conns: 64,
 			Request: get(content.PathJSON, "", "application/json", content.JSON())},
@@ -163,7 +171,7 @@ func All() []Scenario {
 		{Name: "download-16m", Title: "Download 16 MiB", About: "16 MiB from memory (nginx, h2o: from a file); requests are counted by bytes.",
 			Kind: Saturate, Needs: servers.Bytes, Conns: 4, MiB: 16, Receives: true, Request: pattern(content.PathBytes+"16777216", 16<<20)},
 		{Name: "upload-16m", Title: "Upload 16 MiB, chunked", About: "16 MiB in chunks of 16 KiB, read and counted; requests are counted by bytes.",
-			Kind: Saturate, Needs: servers.Upload, Conns: 4, MiB: 16, Request: upload(16 << 20)},
+			Kind: Saturate, Needs: servers.Upload, Conns: 4, MiB: 16, Request: upload()},
 		{Name: "static-64k", Title: "Static file 64 KiB", About: "A file of 64 KiB from disk (in the page cache).",
 			Kind: Saturate, Needs: servers.Static, Conns: 64, Request: pattern(static, 64<<10)},
 		{Name: "churn", Title: "New connection per request", About: "Connect, ask with Connection: close, read until the server closes.",
@@ -185,7 +193,9 @@ func All() []Scenario {
 	}
 }
 
-func plain(conns, depth int) Scenario {
+// Plaintext is the plaintext scenario with so many connections and requests at
+// once on each.
+func Plaintext(conns, depth int) Scenario {
 	s := Scenario{
 		Name:  fmt.Sprintf("plaintext-c%d", conns),
 		Title: fmt.Sprintf("Plaintext, %d connections", conns),

@@ -151,9 +151,12 @@ func (f *floorServer) serve(fd int) {
 	}
 	in := f.buf[:off+n]
 	requests := bytes.Count(in, []byte("\r\n\r\n"))
-	last := bytes.LastIndex(in, []byte("\r\n\r\n"))
-	if last+4 < len(in) || requests == 0 {
-		f.tails[fd] = bytes.Clone(in[max(last+4, 0)*min(requests, 1):])
+	if !bytes.HasSuffix(in, []byte("\r\n\r\n")) {
+		rest := in
+		if requests > 0 {
+			rest = in[bytes.LastIndex(in, []byte("\r\n\r\n"))+4:]
+		}
+		f.tails[fd] = bytes.Clone(rest)
 	}
 	for requests > 0 {
 		k := min(requests, 64) * len(floorAnswer)
