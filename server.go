@@ -33,6 +33,8 @@ type Server struct {
 	// separated by semicolons. See [listen.Parse]. Default, when Addr and
 	// Endpoints are empty too: "http://localhost:5000".
 	URLs []string
+	// Endpoints are addresses with settings of their own, beside URLs.
+	Endpoints []Endpoint
 	// Handler answers requests; nil means http.DefaultServeMux.
 	Handler http.Handler
 	// Native, if set, answers requests instead of Handler, which must be nil.
@@ -78,6 +80,9 @@ type Server struct {
 	// ServerHeader is the value of the Server response field: "" means
 	// "Windhover", "-" none.
 	ServerHeader string
+	// DrainTimeout is how long Run drains. Default [DefaultDrainTimeout];
+	// negative means as long as it takes.
+	DrainTimeout time.Duration
 	// HTTPServer is what handlers find under http.ServerContextKey. Default: a
 	// new one with this server's fields.
 	HTTPServer *http.Server
@@ -86,7 +91,8 @@ type Server struct {
 	svc        *proto.Service
 	transports transports
 	onShutdown []func()
-	stopping   bool
+	bound      []bound
+	serving    bool // ServeListeners was called
 	bridges    []*tlsbridge.Bridge
 	h2         []*h2.Server
 }
@@ -118,9 +124,7 @@ func (s *Server) prepare() (*proto.Service, error) {
 	if err := svc.Prepare(); err != nil {
 		return nil, err
 	}
-	if err := s.transports.start(s.Transport, s.Rings, s.Logger); err != nil {
-		return nil, err
-	}
+	s.transports.kind, s.transports.rings, s.transports.logger = s.Transport, s.Rings, s.Logger
 	s.svc = svc
 	return svc, nil
 }
@@ -153,6 +157,11 @@ func (s *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 
 // serve runs ln on the transport that suits it. b, if set, speaks TLS.
 func (s *Server) serve(ln net.Listener, b *tlsbridge.Bridge) error {
+	return s.serveBound(ln, b, nil)
+}
+
+// serveBound is serve with a sleeve outside of TLS, if it is set.
+func (s *Server) serveBound(ln net.Listener, b *tlsbridge.Bridge, sleeve func(listen.Acceptor) listen.Acceptor) error {
 	svc, err := s.prepare()
 	if err != nil {
 		_ = ln.Close()
@@ -172,6 +181,9 @@ func (s *Server) serve(ln net.Listener, b *tlsbridge.Bridge) error {
 			return err
 		}
 		accept = b.Wrap(accept, sw)
+	}
+	if sleeve != nil {
+		accept = sleeve(accept)
 	}
 	err = s.transports.serve(ln, svc.Options(), accept)
 	if errors.Is(err, listen.ErrServerClosed) {
@@ -216,8 +228,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return err
 	}
 	svc.SetDraining()
+	s.transports.stopListening()
+	s.closeUnserved()
 	s.mu.Lock()
-	s.stopping = true
 	for _, f := range s.onShutdown {
 		go f()
 	}
@@ -235,10 +248,9 @@ func (s *Server) Close() error {
 	if svc, err := s.prepare(); err == nil {
 		svc.SetDraining()
 	}
-	s.mu.Lock()
-	s.stopping = true
-	s.mu.Unlock()
-	return s.transports.close()
+	err := s.transports.close()
+	s.closeUnserved()
+	return err
 }
 
 // Stats are the server's counters.

@@ -2,49 +2,140 @@ package windhover
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
+	"sync"
 
 	"github.com/windhover-server/windhover/listen"
 	"github.com/windhover-server/windhover/portable"
+	"github.com/windhover-server/windhover/ring"
 )
 
-// transports are the transport that was selected, and the portable one, which
-// serves the listeners that only it can.
+// transports are those of a server: io_uring for sockets, if selected and
+// usable, and package net for all else. The rings start with the first socket
+// that is served.
 type transports struct {
-	main     listen.Transport
+	kind     Transport
+	rings    int
+	logger   *slog.Logger
 	portable portable.Transport
+
+	mu    sync.Mutex
+	tried bool
+	ring  listen.Transport // nil when not in use
+	err   error            // why not
+	done  bool             // shut down or closed
 }
 
-// start selects and starts the transport.
-func (t *transports) start(kind Transport, rings int, logger *slog.Logger) error {
-	t.main = &t.portable
-	if kind == Portable {
-		return nil
-	}
-	r, err := newRing(rings, &t.portable)
-	switch {
-	case err == nil:
-		t.main = r
-	case kind == Ring:
+// serve serves ln by the transport that suits it.
+func (t *transports) serve(ln net.Listener, opt listen.Options, accept listen.Acceptor) error {
+	tr, err := t.pick(ln)
+	if err != nil {
+		_ = ln.Close()
 		return err
 	}
-	if logger != nil {
+	return tr.Serve(ln, opt, accept)
+}
+
+func (t *transports) pick(ln net.Listener) (listen.Transport, error) {
+	switch ln.(type) {
+	case *net.TCPListener, *net.UnixListener:
+	default:
+		return &t.portable, nil
+	}
+	if t.kind == Portable {
+		return &t.portable, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.tried && !t.done {
+		t.startRing()
+	}
+	switch {
+	case t.ring != nil:
+		return t.ring, nil
+	case t.kind == Ring && !t.done:
+		return nil, t.err
+	}
+	return &t.portable, nil
+}
+
+// startRing probes for io_uring and says what came of it.
+func (t *transports) startRing() {
+	t.tried = true
+	r, err := ring.New(ring.Options{Rings: t.rings})
+	if err != nil {
+		t.err = err
+	} else {
+		t.ring = r
+	}
+	if t.logger == nil {
+		return
+	}
+	if err != nil && t.kind == Auto {
+		t.logger.Warn("io_uring cannot be used here; using the portable transport", "cause", err.Error())
+	} else if err == nil {
+		t.logger.Info("using the io_uring transport")
+	}
+}
+
+// stopped reports whether shutdown or close has been called.
+func (t *transports) stopped() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.done
+}
+
+// all are the transports in use.
+func (t *transports) all() []listen.Transport {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ring == nil {
+		return []listen.Transport{&t.portable}
+	}
+	return []listen.Transport{t.ring, &t.portable}
+}
+
+func (t *transports) drainIdle() {
+	for _, tr := range t.all() {
+		tr.DrainIdle()
+	}
+}
+
+// stopListening closes the listeners and the idle connections.
+func (t *transports) stopListening() {
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = t.shutdown(ended)
+}
+
+func (t *transports) shutdown(ctx context.Context) error {
+	t.mu.Lock()
+	t.done = true
+	t.mu.Unlock()
+	var wg sync.WaitGroup
+	all := t.all()
+	errs := make([]error, len(all))
+	for i, tr := range all {
+		wg.Go(func() { errs[i] = tr.Shutdown(ctx) })
+	}
+	wg.Wait()
+	for _, err := range errs {
 		if err != nil {
-			logger.Warn("io_uring cannot be used here; using the portable transport", "cause", err.Error())
-		} else {
-			logger.Info("using the io_uring transport")
+			return err
 		}
 	}
 	return nil
 }
 
-func (t *transports) serve(ln net.Listener, opt listen.Options, accept listen.Acceptor) error {
-	return t.main.Serve(ln, opt, accept)
+func (t *transports) close() error {
+	t.mu.Lock()
+	t.done = true
+	t.mu.Unlock()
+	var errs []error
+	for _, tr := range t.all() {
+		errs = append(errs, tr.Close())
+	}
+	return errors.Join(errs...)
 }
-
-func (t *transports) drainIdle() { t.main.DrainIdle() }
-
-func (t *transports) shutdown(ctx context.Context) error { return t.main.Shutdown(ctx) }
-
-func (t *transports) close() error { return t.main.Close() }

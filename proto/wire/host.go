@@ -78,6 +78,11 @@ func (h *Head) resolveHost(sp *special) Reason {
 		return ReasonNone
 	}
 	h.Host = h.Authority
+	if h.Form == AuthorityForm {
+		// Clients that speak to a tunnel endpoint, net/http's among them, send
+		// its name in Host; the target decides.
+		return ReasonNone
+	}
 	if !h.sameAuthority(h.Bytes(h.Authority), host) {
 		return ReasonHostMismatch
 	}
