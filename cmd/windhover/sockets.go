@@ -55,8 +55,8 @@ func (o *origins) take(role, name, url string) ([]net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := o.seen[role+url]
-	o.seen[role+url]++
+	o.seen[role+e.String()]++
+	n := o.seen[role+e.String()]
 	var out []net.Listener
 	for _, f := range o.inherited.Take(socketName(role, e, n)) {
 		ln, err := listen.FromFile(f)
@@ -102,21 +102,19 @@ func (o *origins) unclaimed() error {
 func handOver(ctx context.Context, p handover.Process, logger *slog.Logger, servers map[string]*windhover.Server) error {
 	var list []handover.Socket
 	for role, s := range servers {
-		var last *listen.Listener
-		seen := make(map[listen.Endpoint]int)
+		last := -1
+		count := make(map[listen.Endpoint]int) // of addresses with one prefix
 		for _, ln := range s.Listeners() {
 			conn, ok := ln.Unwrap().(syscall.Conn)
 			if !ok {
 				return fmt.Errorf("%s cannot be handed over", ln.Address())
 			}
-			// The two sockets of localhost are one address; a prefix that
-			// occurs twice is two, which is possible only with port 0.
 			e := ln.Endpoint()
-			if last != nil && last.Endpoint() == e && e.Port == 0 && e.Path == "" {
-				seen[e]++
+			if ln.Index() != last { // localhost has two sockets
+				last = ln.Index()
+				count[e]++
 			}
-			last = ln
-			list = append(list, handover.Socket{Name: socketName(role, e, seen[e]), Conn: conn})
+			list = append(list, handover.Socket{Name: socketName(role, e, count[e]), Conn: conn})
 		}
 	}
 	pid, err := handover.Start(ctx, p, list)
