@@ -21,6 +21,9 @@ var ErrPlainHTTP = errors.New("tlsbridge: client sent an HTTP request to an HTTP
 // plainHTTPAnswer is what net/http answers in that case, byte for byte.
 const plainHTTPAnswer = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
 
+// handshakeRecord is the type of the first record of a TLS connection.
+const handshakeRecord = 22
+
 // maxRecord is the longest record body that crypto/tls accepts.
 const maxRecord = 16384 + 2048
 
@@ -65,7 +68,7 @@ func (s *sleeve) greet(p []byte) listen.Verdict {
 	// Key exchange and signature take a good part of a millisecond, and then
 	// the client has to answer.
 	s.mem.outer.Leave()
-	s.mem.in = p
+	s.mem.in = refragment(p)
 	s.mem.block = true
 	err := s.handshake()
 	s.mem.block = false
@@ -172,9 +175,40 @@ func firstRecordComplete(p []byte) bool {
 	if len(p) < recordHeaderLen {
 		return false
 	}
-	const handshakeRecord = 22
 	n := int(p[3])<<8 | int(p[4])
 	return p[0] != handshakeRecord || n > maxRecord || len(p) >= recordHeaderLen+n
+}
+
+// maxFragment is the longest record body that crypto/tls reads into the buffer
+// that it begins with: room for a header and bytes.MinRead, which is 517 bytes,
+// in an allocation of 576.
+const maxFragment = 576 - recordHeaderLen
+
+// refragment cuts the record that p begins with into shorter ones, as the
+// client might have done (RFC 8446 section 5.1: a message may be cut anywhere,
+// and ClientHello is not encrypted). crypto/tls keeps its record buffer, which
+// is otherwise as long as the ClientHello, for the life of the connection, and
+// most connections never send so long a record again: that is a quarter of what
+// a waiting connection costs. The fragments are equal powers of two of the
+// whole, so that the buffer in which crypto/tls joins them, and which it keeps
+// too, is not longer than the message.
+func refragment(p []byte) []byte {
+	n := int(p[3])<<8 | int(p[4])
+	if p[0] != handshakeRecord || n <= maxFragment || n > maxRecord {
+		return p
+	}
+	head, body, rest := p[:3], p[recordHeaderLen:recordHeaderLen+n], p[recordHeaderLen+n:]
+	size := n
+	for size > maxFragment {
+		size = (size + 1) / 2
+	}
+	out := make([]byte, 0, len(p)+n/size*recordHeaderLen)
+	for len(body) > 0 {
+		k := min(size, len(body))
+		out = append(append(append(out, head...), byte(k>>8), byte(k)), body[:k]...)
+		body = body[k:]
+	}
+	return append(out, rest...)
 }
 
 // looksLikeHTTP extends net/http's tlsRecordHeaderLooksLikeHTTP to the other

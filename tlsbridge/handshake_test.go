@@ -200,6 +200,39 @@ func TestDeadlineFromBeforeTheHandshake(t *testing.T) {
 	})
 }
 
+// What crypto/tls is given of a ClientHello is the same message in records that
+// fit its smallest buffer, with what followed left alone.
+func TestRefragment(t *testing.T) {
+	for _, n := range []int{0, 1, maxFragment, maxFragment + 1, 1500, 1501, 4095, 16384} {
+		body := make([]byte, n)
+		for i := range body {
+			body[i] = byte(i * 5)
+		}
+		record := append([]byte{handshakeRecord, 3, 1, byte(n >> 8), byte(n)}, body...)
+		out := refragment(append(record, "rest"...))
+		var got []byte
+		for len(got) < n {
+			k := int(out[3])<<8 | int(out[4])
+			if !bytes.Equal(out[:3], record[:3]) || k > maxFragment || k == 0 {
+				t.Fatalf("%d bytes: fragment %x of %d", n, out[:3], k)
+			}
+			got = append(got, out[recordHeaderLen:recordHeaderLen+k]...)
+			out = out[recordHeaderLen+k:]
+		}
+		if n == 0 {
+			out = out[recordHeaderLen:]
+		}
+		if !bytes.Equal(got, body) || string(out) != "rest" {
+			t.Fatalf("%d bytes: the message changed, or %q after it", n, out)
+		}
+	}
+	for _, in := range []string{"GET / HTTP/1.1", "\x16\x03\x01\xff\xffxxxx"} {
+		if got := refragment([]byte(in)); string(got) != in {
+			t.Errorf("%q became %q", in, got)
+		}
+	}
+}
+
 // One that is earlier than the handshake's own deadline counts for it.
 func TestProtocolsDeadlineEndsTheHandshake(t *testing.T) {
 	ca := newAuthority(t, "root")

@@ -90,7 +90,9 @@ func (m *memConn) Read(b []byte) (int, error) {
 	if len(m.in) > 0 {
 		n := copy(b, m.in[:m.upToBoundary(m.in)])
 		m.track(b[:n])
-		m.in = m.in[n:]
+		if m.in = m.in[n:]; len(m.in) == 0 {
+			m.in = nil // or it would hold what was lent
+		}
 		return n, nil
 	}
 	if m.eof {
@@ -249,10 +251,11 @@ func (m *memConn) detach(c net.Conn, received []byte) {
 func (r *realConn) read(b []byte) (int, error) {
 	if len(r.received) > 0 {
 		n := copy(b, r.received)
-		r.received = r.received[n:]
+		if r.received = r.received[n:]; len(r.received) == 0 {
+			r.received = nil
+		}
 		return n, nil
 	}
-	r.received = nil
 	return r.Conn.Read(b)
 }
 
