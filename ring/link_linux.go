@@ -26,7 +26,8 @@ const (
 	cancelled                    // … and its cancellation
 	polling                      // a wait for writability is in the kernel
 	wantPoll                     // a writer needs one
-	starved                      // receive ended for want of buffers; on the loop's list
+	starved                      // receive ended for want of buffers; on one of the loop's lists
+	fed                          // has got a buffer since
 	eof                          // the peer half-closed
 	eofTold                      // … and the protocol knows
 	closing                      // verdict Close
@@ -379,7 +380,7 @@ func (k *link) due(now int64) {
 			k.kick()
 		}
 	}
-	if passed(k.rateDeadline) && k.unsent() > 0 {
+	if passed(k.rateDeadline) && (k.writer != nil || k.unsent() > 0) {
 		k.breakOff(listen.ErrSlowPeer)
 		k.kick()
 	}

@@ -17,10 +17,27 @@ import (
 	"github.com/windhover-server/windhover/ring/internal/uring"
 )
 
-const (
-	sqEntries = 1024
-	cqEntries = 8192
+// sizes are what a loop is made of.
+type sizes struct {
+	sq, cq    uint32      // queue entries
+	piecewise bufferSizes // with incremental consumption, which is not asked for if most is 0
+	whole     bufferSizes // without
+}
 
+// bufferSizes say how many receive buffers of how many bytes a loop begins
+// with and may grow to; most is a power of two.
+type bufferSizes struct{ bytes, first, most int }
+
+// With incremental consumption a buffer serves many small receptions or one
+// large one; without it each reception takes a whole buffer, so there are more
+// and smaller ones.
+var normalSizes = sizes{
+	sq: 1024, cq: 8192,
+	piecewise: bufferSizes{bytes: 32 << 10, first: 8, most: 128},
+	whole:     bufferSizes{bytes: 4 << 10, first: 128, most: 1024},
+}
+
+const (
 	// turnLimit is how many completions are taken before what they led to is
 	// submitted. It bounds how long the submission keeps the goroutine from
 	// being stopped by the garbage collector, to some 0.5 ms.
@@ -53,6 +70,7 @@ type loop struct {
 	phase   uint32 // of the transport, as told to the links
 	rounds  uint32 // of DrainIdle, likewise
 	current call
+	hungry  []*link // starved, and got nothing since the last time
 	starved []*link
 	work    []*link // taken from the inbox, still to be served
 	spare   []*link // the inbox's other slice
@@ -99,9 +117,9 @@ func userData(id uint64, op uint64) uint64 { return id | op }
 // wantFlags are the setup flags the loop is faster with.
 const wantFlags = uring.SetupSubmitAll | uring.SetupCoopTaskrun | uring.SetupTaskrunFlag | uring.SetupNoSQArray
 
-func newLoop(t *Transport) (*loop, error) {
+func newLoop(t *Transport, size sizes) (*loop, error) {
 	r, err := uring.New(uring.Config{
-		Entries: sqEntries, CQEntries: cqEntries,
+		Entries: size.sq, CQEntries: size.cq,
 		Need: uring.SetupClamp,
 		Want: wantFlags,
 	})
@@ -109,7 +127,7 @@ func newLoop(t *Transport) (*loop, error) {
 		return nil, err
 	}
 	l := &loop{t: t, ring: r}
-	if l.bufs, err = newPool(r); err == nil {
+	if l.bufs, err = newPool(r, size); err == nil {
 		err = l.openEvent()
 	}
 	if err != nil {

@@ -4,15 +4,7 @@ package ring
 
 import "github.com/windhover-server/windhover/ring/internal/uring"
 
-// Sizes of the receive buffers. With incremental consumption a buffer serves
-// many small receptions or one large one; without it each reception takes a
-// whole buffer, so there are more and smaller ones.
-const (
-	bufGroup = 0
-
-	incSize, incFirst, incMost = 32 << 10, 8, 128
-	oneSize, oneFirst, oneMost = 4 << 10, 128, 1024
-)
+const bufGroup = 0
 
 // pool is a loop's receive buffers: which are with the kernel and which parts
 // of them are lent to protocols. Only the loop's leader uses it.
@@ -20,23 +12,21 @@ type pool struct {
 	ring *uring.BufRing
 	size int
 	used int    // buffer IDs in use: 0 to used-1
-	most int    // size of the ring
+	most int    // … can become
 	held []bool // by buffer ID: a call that lost the loop still reads from it
 }
 
-func newPool(r *uring.Ring) (*pool, error) {
-	most := max(incMost, oneMost)
-	ring, err := r.NewBufRing(most, bufGroup, true)
+func newPool(r *uring.Ring, size sizes) (*pool, error) {
+	ring, err := r.NewBufRing(max(size.piecewise.most, size.whole.most), bufGroup, size.piecewise.most > 0)
 	if err != nil {
 		return nil, err
 	}
-	p := &pool{ring: ring, size: incSize, most: incMost}
-	first := incFirst
-	if !ring.Incremental() {
-		p.size, p.most, first = oneSize, oneMost, oneFirst
+	s := size.whole
+	if ring.Incremental() {
+		s = size.piecewise
 	}
-	p.held = make([]bool, p.most)
-	p.grow(first)
+	p := &pool{ring: ring, size: s.bytes, most: s.most, held: make([]bool, s.most)}
+	p.grow(s.first)
 	return p, nil
 }
 

@@ -26,6 +26,9 @@ func (l *loop) received(k *link, c uring.CQE) bool {
 	if c.Flags&uring.CQEFMore == 0 {
 		k.status &^= armed
 	}
+	if lent {
+		k.status |= fed
+	}
 	switch {
 	case c.Res > 0 && k.status&(running|broken|closing|ended) == 0 && k.in.len() == 0:
 		if l.begin(k) {
@@ -83,9 +86,14 @@ func (l *loop) receiveEnded(k *link, errno unix.Errno) {
 		}
 		k.wakeReader()
 	case unix.ENOBUFS:
-		// Back-pressure: whoever is first in the list gets buffers first.
-		if k.status&starved == 0 {
-			k.status |= starved
+		// Back-pressure. Who has got nothing since it was last here comes
+		// before those who have: a connection that sends all the time must
+		// not have the buffers for itself.
+		k.status |= starved
+		if k.status&fed == 0 {
+			l.hungry = append(l.hungry, k)
+		} else {
+			k.status &^= fed
 			l.starved = append(l.starved, k)
 		}
 	case unix.ECANCELED, unix.EINTR, unix.EAGAIN:
@@ -151,24 +159,27 @@ func (l *loop) migrate(k *link) {
 }
 
 // feedStarved lets links receive again that found no buffer. By now the
-// buffers of this turn are back with the kernel.
+// buffers of this turn are back with the kernel, which serves the requests in
+// this order.
 func (l *loop) feedStarved() {
-	if len(l.starved) == 0 {
+	if len(l.hungry)+len(l.starved) == 0 {
 		return
 	}
 	l.bufs.grow(l.bufs.used)
-	for i, k := range l.starved {
-		l.starved[i] = nil
-		k.mu.Lock()
-		k.status &^= starved
-		if k.status&(ended|broken|detaching|closing) == 0 {
-			l.receive(k)
-		} else {
-			k.kick()
+	for _, list := range [...]*[]*link{&l.hungry, &l.starved} {
+		for i, k := range *list {
+			(*list)[i] = nil
+			k.mu.Lock()
+			k.status &^= starved
+			if k.status&(ended|broken|detaching|closing) == 0 {
+				l.receive(k)
+			} else {
+				k.kick()
+			}
+			k.mu.Unlock()
 		}
-		k.mu.Unlock()
+		*list = (*list)[:0]
 	}
-	l.starved = l.starved[:0]
 }
 
 // Read implements [listen.Link].

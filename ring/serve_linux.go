@@ -88,13 +88,13 @@ func (s *server) acceptAll() error {
 	pause := acceptPause
 	for {
 		err := s.acceptOne()
-		if err == nil || os.IsTimeout(err) {
-			err = s.sweep(err)
+		if err == nil {
+			err = s.sweep()
 		}
 		s.adoptBatch()
 		select {
 		case <-s.end:
-			return listen.ErrServerClosed
+			return s.sweepAll()
 		default:
 		}
 		if err == nil {
@@ -142,17 +142,24 @@ func (s *server) acceptOne() error {
 	return nil
 }
 
-// sweep accepts what is there without waiting. It returns err when that is
-// nothing.
-func (s *server) sweep(err error) error {
-	n := len(s.batch)
-	if ctlErr := s.rc.Control(s.take); ctlErr != nil {
-		return ctlErr
+// sweep accepts what is there, up to a batch, without waiting.
+func (s *server) sweep() error {
+	if err := s.rc.Control(s.take); err != nil {
+		return err
 	}
-	if len(s.batch) > n {
-		err = nil
+	return s.err
+}
+
+// sweepAll takes the connections that the kernel has completed before the end.
+func (s *server) sweepAll() error {
+	for {
+		err := s.sweep()
+		n := len(s.batch)
+		s.adoptBatch()
+		if n == 0 || err != nil {
+			return listen.ErrServerClosed
+		}
 	}
-	return errors.Join(s.err, err)
 }
 
 func (s *server) report(err error) {

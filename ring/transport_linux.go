@@ -45,7 +45,9 @@ var _ listen.Transport = (*Transport)(nil)
 
 // New makes the rings. When io_uring cannot be used here the error is an
 // [*UnavailableError]; [Probe] tells more.
-func New(opt Options) (*Transport, error) {
+func New(opt Options) (*Transport, error) { return newSized(opt, normalSizes) }
+
+func newSized(opt Options, size sizes) (*Transport, error) {
 	n, err := opt.rings()
 	if err != nil {
 		return nil, err
@@ -62,7 +64,7 @@ func New(opt Options) (*Transport, error) {
 		left:    n,
 	}
 	for range n {
-		l, err := newLoop(t)
+		l, err := newLoop(t, size)
 		if err != nil {
 			return nil, t.discard(err)
 		}
