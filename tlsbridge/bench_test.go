@@ -41,12 +41,17 @@ func TestMain(m *testing.M) {
 const (
 	request  = "GET /some/path HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\nUser-Agent: bench\r\n\r\n"
 	response = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!"
+
+	bigRequest = "GET /big HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	bigHead    = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1048576\r\n\r\n"
 )
+
+var bigBody = bytes.Repeat([]byte("windhover"), 1<<20/9+1)[:1<<20]
 
 // client connects as often as the job says, makes a request on each connection
 // and says so. Then it obeys lines of standard input: "run DURATION" makes
-// requests on all connections, "shake DURATION" and "resume DURATION" make
-// handshakes; each is answered with how many.
+// requests on all connections, "big DURATION" large ones, "shake DURATION" and
+// "resume DURATION" make handshakes; each is answered with how many.
 func client(job string) error {
 	var addr string
 	var conns, depth int
@@ -81,7 +86,12 @@ func client(job string) error {
 		}
 		do := func(i int) (int, error) { return all[i].do() }
 		workers := conns
-		if what != "run" {
+		switch what {
+		case "big":
+			for _, r := range all {
+				r.out = []byte(bigRequest)
+			}
+		case "shake", "resume":
 			workers = 8
 			do = func(int) (int, error) { return handshake(addr, cfg, what == "resume") }
 		}
@@ -221,6 +231,13 @@ func (l *loader) do(b *testing.B, what string, d time.Duration) int {
 type answer struct{ link listen.Link }
 
 func (a *answer) Data(p []byte) listen.Verdict {
+	if bytes.Contains(p, []byte("/big")) {
+		a.link.End(append(a.link.Begin(), bigHead...))
+		if _, err := a.link.Write(bigBody); err != nil {
+			return listen.Abort
+		}
+		return listen.Wait
+	}
 	for range bytes.Count(p, []byte("\r\n\r\n")) {
 		a.link.End(append(a.link.Begin(), response...))
 	}
@@ -266,6 +283,11 @@ var servers = []struct {
 			TLSConfig: &tls.Config{Certificates: []tls.Certificate{pair}},
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Content-Type", "text/plain")
+				if r.URL.Path == "/big" {
+					w.Header().Set("Content-Length", "1048576")
+					w.Write(bigBody)
+					return
+				}
 				io.WriteString(w, "Hello, world!")
 			}),
 		}
@@ -285,6 +307,13 @@ func serveConn(c net.Conn) {
 			return
 		}
 		out = out[:0]
+		if bytes.Contains(buf[:n], []byte("/big")) {
+			io.WriteString(c, bigHead)
+			if _, err := c.Write(bigBody); err != nil {
+				return
+			}
+			continue
+		}
 		for range bytes.Count(buf[:n], []byte("\r\n\r\n")) {
 			out = append(out, response...)
 		}

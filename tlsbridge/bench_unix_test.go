@@ -40,6 +40,11 @@ func BenchmarkPipelined(b *testing.B) {
 	eachServer(b, 64, 16, func(b *testing.B, l *loader) { measure(b, l, "run", "request") })
 }
 
+// BenchmarkDownload: responses of 1 MiB.
+func BenchmarkDownload(b *testing.B) {
+	eachServer(b, 4, 1, func(b *testing.B, l *loader) { measure(b, l, "big", "MiB") })
+}
+
 // BenchmarkHandshake: a full handshake and a request each. Goal: not above
 // net/http.
 func BenchmarkHandshake(b *testing.B) {
