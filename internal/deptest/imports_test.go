@@ -199,7 +199,6 @@ var allowedModules = map[string]map[string]string{
 		"tlsbridge": "private keys encrypted with a password, which crypto/x509 does not read",
 	},
 	"github.com/pires/go-proxyproto": {
-		".":                 "through listen/proxyproto",
 		"listen/proxyproto": "the PROXY protocol's two header formats",
 	},
 	"golang.org/x/crypto": {
