@@ -3,7 +3,6 @@ package windhover_test
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -12,14 +11,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/net/nettest"
 
 	"github.com/windhover-server/windhover"
 	"github.com/windhover-server/windhover/proto"
 	"github.com/windhover-server/windhover/ring"
-	"github.com/windhover-server/windhover/tlsbridge"
 )
 
 // tunnels hands the server's side of upgraded connections to the test.
@@ -108,10 +105,11 @@ type oneByOne struct{ r io.Reader }
 func (o oneByOne) Read(p []byte) (int, error) { return o.r.Read(p[:1]) }
 
 // TestUpgradedConn pins that what Upgrade and Hijack return is a net.Conn in
-// every respect that nettest looks at.
+// every respect that nettest looks at. Not over TLS: a tls.Conn is of no use
+// after a Write has timed out, as package tls says, and nettest asks for that.
 func TestUpgradedConn(t *testing.T) {
 	for _, transport := range []windhover.Transport{windhover.Portable, windhover.Ring} {
-		for _, network := range []string{"tcp", "unix", "tls"} {
+		for _, network := range []string{"tcp", "unix"} {
 			for _, kind := range []string{"upgrade", "native", "hijack"} {
 				t.Run(transport.String()+"/"+network+"/"+kind, func(t *testing.T) {
 					if transport == windhover.Ring {
@@ -140,17 +138,7 @@ func testUpgradedConn(t *testing.T, transport windhover.Transport, network, kind
 	addr, ln := listenOn(t, network)
 	done := make(chan error, 1)
 	dial := func() (net.Conn, error) { return net.Dial(ln.Addr().Network(), addr) }
-	if network == "tls" {
-		cert, err := tlsbridge.NewDevCert(time.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		srv.TLSConfig = &tls.Config{Certificates: []tls.Certificate{cert.TLS()}}
-		go func() { done <- srv.ServeTLS(ln, "", "") }()
-		dial = func() (net.Conn, error) { return tls.Dial("tcp", addr, &tls.Config{InsecureSkipVerify: true}) }
-	} else {
-		go func() { done <- srv.Serve(ln) }()
-	}
+	go func() { done <- srv.Serve(ln) }()
 	nettest.TestConn(t, func() (c1, c2 net.Conn, stop func(), err error) {
 		if c1, err = dialTunnel(dial); err != nil {
 			return nil, nil, nil, err
