@@ -130,6 +130,7 @@ func (b *BufRing) Mem(bid uint16) []byte { return b.bufs[bid].mem }
 // operation may be using it.
 func (b *BufRing) Close() error {
 	reg := bufReg{bgid: b.group}
+	// SAFETY: reg is one live struct io_uring_buf_reg.
 	err := b.ring.register(unregisterPbufRing, unsafe.Pointer(&reg), 1)
 	for i := range b.bufs {
 		b.bufs[i].pin.Unpin()

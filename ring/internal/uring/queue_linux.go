@@ -32,8 +32,7 @@ type Ring struct {
 	fd       int
 	enterFd  int
 	enterAdd uint32 // enterRegisteredRing when enterFd is an index
-	flags    uint32
-	features uint32
+	params   params // as the kernel answered
 
 	rings  []byte // mapping of both queues (or of the submission queue)
 	cqMap  []byte // mapping of the completion queue where it is separate
@@ -51,7 +50,6 @@ type Ring struct {
 	cqTail     *uint32 // written by the kernel
 	cqOverflow *uint32 // written by the kernel
 	cqMask     uint32
-	cqEntries  uint32
 	cqes       *CQE
 	cqFlags    *uint32
 	head       uint32 // our copy of *cqHead, ahead of it until CQAdvance
@@ -101,7 +99,7 @@ func setup(entries uint32, p *params) (int, error) {
 }
 
 func mapRing(fd int, p *params) (*Ring, error) {
-	r := &Ring{fd: fd, enterFd: fd, flags: p.flags, features: p.features}
+	r := &Ring{fd: fd, enterFd: fd, params: *p}
 	sqSize := int(p.sqOff.array) + int(p.sqEntries)*4
 	if p.flags&SetupNoSQArray != 0 {
 		sqSize = 0 // the head and tail words lie in front of the completions
@@ -149,7 +147,6 @@ func (r *Ring) point(p *params, cq []byte) {
 	r.cqTail = word(cq, p.cqOff.tail)
 	r.cqOverflow = word(cq, p.cqOff.overflow)
 	r.cqFlags = word(cq, p.cqOff.flags)
-	r.cqEntries = *word(cq, p.cqOff.ringEntries)
 	r.cqMask = *word(cq, p.cqOff.ringMask)
 	// SAFETY: the kernel gave the offset, 64-byte aligned, with room for cqEntries.
 	r.cqes = (*CQE)(unsafe.Pointer(&cq[p.cqOff.cqes]))
@@ -193,13 +190,10 @@ func (r *Ring) Close() error {
 func (r *Ring) Fd() int { return r.fd }
 
 // Flags are the setup flags the ring was made with.
-func (r *Ring) Flags() uint32 { return r.flags }
+func (r *Ring) Flags() uint32 { return r.params.flags }
 
 // Features are the kernel's FeatXxx bits.
-func (r *Ring) Features() uint32 { return r.features }
-
-// CQEntries is the size of the completion queue.
-func (r *Ring) CQEntries() uint32 { return r.cqEntries }
+func (r *Ring) Features() uint32 { return r.params.features }
 
 // GetSQE returns the next free submission entry, zeroed, or nil when the
 // queue is full and must be submitted first (io_uring_get_sqe).

@@ -31,6 +31,7 @@ func (o *Ops) Has(op uint8) bool { return o[op] }
 // since 5.6).
 func (r *Ring) Probe() (*Ops, error) {
 	var p probe
+	// SAFETY: p is a live struct io_uring_probe with room for probeOps.
 	if err := r.register(registerProbe, unsafe.Pointer(&p), probeOps); err != nil {
 		return nil, os.NewSyscallError("io_uring_register", err)
 	}
@@ -47,6 +48,7 @@ func (r *Ring) Probe() (*Ops, error) {
 // thread from here until UnregisterRingFd or Close.
 func (r *Ring) RegisterRingFd() error {
 	up := rsrcUpdate{offset: ^uint32(0), data: uint64(r.fd)}
+	// SAFETY: up is one live struct io_uring_rsrc_update.
 	if err := r.register(registerRingFds, unsafe.Pointer(&up), 1); err != nil {
 		return os.NewSyscallError("io_uring_register", err)
 	}
@@ -57,6 +59,7 @@ func (r *Ring) RegisterRingFd() error {
 // UnregisterRingFd undoes RegisterRingFd (io_uring_unregister_ring_fd).
 func (r *Ring) UnregisterRingFd() error {
 	up := rsrcUpdate{offset: uint32(r.enterFd)}
+	// SAFETY: up is one live struct io_uring_rsrc_update.
 	if err := r.register(unregisterRingFds, unsafe.Pointer(&up), 1); err != nil {
 		return os.NewSyscallError("io_uring_register", err)
 	}
@@ -69,6 +72,7 @@ func (r *Ring) UnregisterRingFd() error {
 // (io_uring_register_eventfd; since 5.2).
 func (r *Ring) RegisterEventfd(fd int) error {
 	n := int32(fd)
+	// SAFETY: n is one live descriptor number.
 	if err := r.register(registerEventfd, unsafe.Pointer(&n), 1); err != nil {
 		return os.NewSyscallError("io_uring_register", err)
 	}
