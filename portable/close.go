@@ -45,8 +45,8 @@ func (l *link) abort(reason error) {
 	idle := l.phase.Load() == waiting && reason == listen.ErrServerClosed
 	l.wake()
 	l.mu.Unlock()
+	l.gone(net.ErrClosed) // first: a call that fails for it may end the link
 	l.closeConn(!idle)
-	l.gone(net.ErrClosed)
 }
 
 // closeConn closes conn; with reset, such that the peer cannot take what it

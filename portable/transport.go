@@ -213,9 +213,7 @@ func (t *Transport) drain(abort bool) (links []*link, err error) {
 		}
 	}
 	t.aborting = t.aborting || abort
-	for l := t.links; l != nil; l = l.next {
-		links = append(links, l)
-	}
+	links = t.all()
 	lns := make([]*listener, 0, len(t.listeners))
 	for ln := range t.listeners {
 		lns = append(lns, ln)
@@ -229,19 +227,24 @@ func (t *Transport) drain(abort bool) (links []*link, err error) {
 	return links, err
 }
 
-// DrainIdle implements [listen.Transport].
+// DrainIdle implements [listen.Transport]. A connection that is busy is asked
+// when it next waits: it may be about to.
 func (t *Transport) DrainIdle() {
 	t.mu.Lock()
-	var links []*link
+	links := t.all()
+	t.mu.Unlock()
+	for _, l := range links {
+		l.askDrain()
+	}
+}
+
+// all returns the links, with mu held.
+func (t *Transport) all() []*link {
+	links := make([]*link, 0, t.count)
 	for l := t.links; l != nil; l = l.next {
 		links = append(links, l)
 	}
-	t.mu.Unlock()
-	for _, l := range links {
-		if l.phase.Load() == waiting {
-			l.askDrain()
-		}
-	}
+	return links
 }
 
 // Shutdown implements [listen.Transport].
