@@ -35,7 +35,7 @@ type body struct {
 	pending []byte // decoded content not yet delivered; lies in c.in's memory
 	err     error  // sticky
 	eof     bool
-	begun   bool // a read was tried: limits are fixed
+	begun   atomic.Bool // a read was tried: limits are fixed
 
 	// owed says whether the client waits for 100 (Continue). It changes while
 	// the send queue is locked, so that no 100 follows the final response.
@@ -52,6 +52,7 @@ type body struct {
 }
 
 func (b *body) begin(c *Conn, h *wire.Head) {
+	b.reset()
 	b.c, b.head = c, h
 	b.eof = h.Framing.Kind == wire.NoBody
 	if b.eof {
@@ -94,8 +95,8 @@ func (b *body) read(p []byte) (int, error) {
 	if b.err != nil {
 		return 0, b.err
 	}
-	if !b.begun {
-		b.begun = true
+	if !b.begun.Load() {
+		b.begun.Store(true)
 		if b.limit >= 0 && b.head.Framing.Kind == wire.Length && b.head.Framing.Length > b.limit {
 			return 0, b.fail(bodyTooLarge(b.limit))
 		}

@@ -52,7 +52,8 @@ type turn struct {
 
 	headOwned     bool   // head.Raw lies in Conn.buf
 	headBuf       []byte // the buffer that holds head.Raw, when Conn.buf had to move on
-	writeDeadline bool
+	writeDeadline bool   // one is set on the link
+	ownRate       bool   // the handler has set a send rate of its own
 }
 
 var turns = sync.Pool{New: func() any { return new(turn) }}
@@ -65,7 +66,7 @@ const keepScratch = 16 << 10
 func putTurn(t *turn) {
 	putBuffer(t.headBuf)
 	t.headBuf = nil
-	t.headOwned, t.writeDeadline = false, false
+	t.headOwned, t.writeDeadline, t.ownRate = false, false, false
 	t.head.Raw, t.head.TrailerRaw = nil, nil
 	t.body.reset()
 	t.resp.reset()

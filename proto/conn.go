@@ -60,7 +60,7 @@ func newConn(s *Service, link listen.Link, base context.Context) *Conn {
 		c.base = ctx
 	}
 	if r := s.lim.MinResponseDataRate; !r.off() {
-		link.SetSendRate(r.BytesPerSecond, r.GracePeriod)
+		c.setSendRate(r)
 	}
 	// The first request has to begin within the keep-alive timeout too
 	// (Kestrel), or its head has to come within the timeout that was given in
@@ -214,6 +214,13 @@ func (c *Conn) exchange() listen.Verdict {
 		}
 		c.link.SetWriteDeadline(time.Time{})
 		s.writeDeadline = false
+	}
+	if s.ownRate {
+		if c.link.Flush() != nil {
+			return listen.Close
+		}
+		c.setSendRate(c.svc.lim.MinResponseDataRate)
+		s.ownRate = false
 	}
 	c.freeHead()
 	return listen.Wait

@@ -123,13 +123,19 @@ func (x *Exchange) Read(p []byte) (int, error) { return x.c.s.body.read(p) }
 // SetMaxBodySize replaces [Limits].MaxRequestBodySize for this request; below
 // zero means no limit. It has no effect once reading has begun.
 func (x *Exchange) SetMaxBodySize(n int64) {
-	if b := &x.c.s.body; !b.begun {
+	if b := &x.c.s.body; !b.begun.Load() {
 		b.limit = n
 	}
 }
 
 // SetMinBodyRate replaces [Limits].MinRequestBodyDataRate for this request.
-func (x *Exchange) SetMinBodyRate(r DataRate) { x.c.s.body.rate = r }
+func (x *Exchange) SetMinBodyRate(r DataRate) { x.c.s.body.rate = r.withDefaults() }
+
+// SetMinResponseRate replaces [Limits].MinResponseDataRate for this response.
+func (x *Exchange) SetMinResponseRate(r DataRate) {
+	x.c.setSendRate(r.withDefaults())
+	x.c.s.ownRate = true
+}
 
 // RemoteAddr returns the client's address.
 func (x *Exchange) RemoteAddr() net.Addr { return x.c.link.RemoteAddr() }
@@ -141,12 +147,14 @@ func (x *Exchange) LocalAddr() net.Addr { return x.c.link.LocalAddr() }
 // it costs nothing.
 func (x *Exchange) Now() time.Time { return x.c.s.now }
 
-// ConnID returns the connection's identifier, and Request the number of the
-// request on it, from 1.
+// ConnID returns the connection's identifier.
 func (x *Exchange) ConnID() string { return x.c.ID() }
 
 // Request returns the number of this request on its connection, from 1.
 func (x *Exchange) Request() int { return int(x.c.requests) }
+
+// RequestID returns the request's identifier, as the function [RequestID] does.
+func (x *Exchange) RequestID() string { return x.c.requestID() }
 
 // Context returns a context that is cancelled when the client goes away or
 // the handler has returned. It allocates, and may cost a read-ahead.

@@ -113,10 +113,8 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.KeepAliveTimeout, DefaultKeepAliveTimeout)
 	def(&l.RequestHeadersTimeout, DefaultRequestHeadersTimeout)
 	def(&l.DrainTimeout, DefaultDrainTimeout)
-	for _, r := range []*DataRate{&l.MinRequestBodyDataRate, &l.MinResponseDataRate} {
-		def(&r.BytesPerSecond, DefaultMinDataRate)
-		def(&r.GracePeriod, DefaultGracePeriod)
-	}
+	l.MinRequestBodyDataRate = l.MinRequestBodyDataRate.withDefaults()
+	l.MinResponseDataRate = l.MinResponseDataRate.withDefaults()
 	return l
 }
 

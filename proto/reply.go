@@ -199,7 +199,7 @@ func (r *reply) bodyUnusable() bool {
 	if b.unsolicited() && !c.wc.BodyDone() {
 		return true
 	}
-	if !r.done && b.begun {
+	if !r.done && b.begun.Load() {
 		return false // the handler answers while it reads
 	}
 	return b.err != nil || b.tooLongToDrain()
