@@ -3,6 +3,7 @@
 package main_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -191,8 +192,11 @@ func TestSIGHUPReloadsCertificatesWithoutDroppingConnections(t *testing.T) {
 	dials := 0
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
 	defer tr.CloseIdleConnections()
-	plainDial := &net.Dialer{}
-	tr.Dial = func(network, addr string) (net.Conn, error) { dials++; return plainDial.Dial(network, addr) }
+	var d net.Dialer
+	tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials++
+		return d.DialContext(ctx, network, addr)
+	}
 	kept := &http.Client{Transport: tr, Timeout: patience}
 	fetch(t, kept, p.url())
 

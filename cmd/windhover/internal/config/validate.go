@@ -89,7 +89,7 @@ func (c *Config) Addresses() (addresses []Address, overridden string) {
 			overridden = fmt.Sprintf("urls %q are overridden by endpoints of the same file; set prefer-urls to use them", c.URLs)
 		}
 		for _, e := range c.Endpoints {
-			addresses = append(addresses, Address{e.Name, e.URL, e.Endpoint})
+			addresses = append(addresses, Address(e))
 		}
 		return addresses, overridden
 	}
