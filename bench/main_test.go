@@ -232,32 +232,6 @@ func TestWrongUsageExitsWithTwoAndOneLine(t *testing.T) {
 	}
 }
 
-func TestQuickAndSmokeFitTheirTime(t *testing.T) {
-	cfg := runner.Config{Servers: servers.All(), Scenarios: scenario.All(), Rounds: 3, Warmup: 50 * time.Millisecond,
-		IdleConns: 5000, IdleRounds: 1, IdleSettle: 500 * time.Millisecond}
-	for _, budget := range []time.Duration{quickBudget, 10 * time.Minute} {
-		d := fit(cfg, budget)
-		if d < 20*time.Millisecond || d > time.Second {
-			t.Errorf("budget %v: %v for each", budget, d)
-		}
-		n := time.Duration(0)
-		for _, sc := range cfg.Scenarios {
-			for _, s := range cfg.Servers {
-				if s.Features&sc.Needs == sc.Needs && s.Available() == nil && sc.Kind != scenario.Idle {
-					n += time.Duration(cfg.Rounds)
-				}
-			}
-		}
-		if n*(d+cfg.Warmup) > budget {
-			t.Errorf("budget %v: %d measurements of %v", budget, n, d)
-		}
-	}
-	cfg.Scenarios = nil
-	if d := fit(cfg, quickBudget); d != time.Second {
-		t.Errorf("nothing to measure: %v", d)
-	}
-}
-
 func TestPick(t *testing.T) {
 	all := []string{"nethttp", "nginx", "floor"}
 	name := func(s string) string { return s }

@@ -96,16 +96,10 @@ func present(w io.Writer, rep *report.Report, dir string) error {
 	return nil
 }
 
-// The modes' settings.
+// How long quick and smoke runs may take, with room for a busy machine.
 const (
 	quickBudget = 150 * time.Second
 	smokeBudget = 20 * time.Second
-
-	// What a measurement costs beside its warm-up and window, and what a
-	// server's start and check cost: measured, and rounded up.
-	measureCost = 30 * time.Millisecond
-	startCost   = 120 * time.Millisecond
-	idleCost    = 2500 * time.Millisecond
 )
 
 // smokeServers are measured by -smoke unless others are named.
@@ -117,16 +111,16 @@ func configure(c *cli.Command) (runner.Config, string, error) {
 		IdleConns: 15000, IdleRounds: 3, IdleSettle: 2 * time.Second,
 		Pin: c.Bool("pin"), Rate: c.Float("rate"),
 	}
-	mode, budget, list := "full", time.Duration(0), c.String("servers")
+	mode, list := "full", c.String("servers")
 	switch quick, smoke := c.Bool("quick"), c.Bool("smoke"); {
 	case quick && smoke:
 		return cfg, "", usage("use -quick or -smoke, not both")
 	case quick:
-		mode, budget = "quick", quickBudget
+		mode, cfg.Budget = "quick", quickBudget
 		cfg.Rounds, cfg.Warmup = 3, 50*time.Millisecond
 		cfg.IdleConns, cfg.IdleRounds, cfg.IdleSettle = 5000, 1, 500*time.Millisecond
 	case smoke:
-		mode, budget = "smoke", smokeBudget
+		mode, cfg.Budget = "smoke", smokeBudget
 		cfg.Rounds, cfg.Warmup = 1, 20*time.Millisecond
 		cfg.IdleConns, cfg.IdleRounds, cfg.IdleSettle = 500, 1, 100*time.Millisecond
 		if list == "" {
@@ -146,9 +140,7 @@ func configure(c *cli.Command) (runner.Config, string, error) {
 	case c.IsSet("duration") && d < 10*time.Millisecond:
 		return cfg, "", usage("-duration must be at least 10ms, not %v", d)
 	case c.IsSet("duration"):
-		cfg.Duration = d
-	case budget > 0:
-		cfg.Duration = fit(cfg, budget)
+		cfg.Duration, cfg.Budget = d, 0
 	}
 	if c.IsSet("rate") && cfg.Rate <= 0 {
 		return cfg, "", usage("-rate must be positive, not %v", cfg.Rate)
@@ -200,26 +192,4 @@ func pick[T any](what, list string, all []T, name func(T) string) ([]T, error) {
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(all), func(v T) bool { return !chosen[name(v)] }), nil
-}
-
-// fit is how long a measurement may last for all to end within the budget.
-func fit(cfg runner.Config, budget time.Duration) time.Duration {
-	var n time.Duration
-	for _, sc := range cfg.Scenarios {
-		for _, s := range cfg.Servers {
-			switch {
-			case s.Features&sc.Needs != sc.Needs || s.Available() != nil:
-			case sc.Kind == scenario.Idle:
-				budget -= time.Duration(cfg.IdleRounds) * (startCost + cfg.IdleSettle + idleCost*time.Duration(cfg.IdleConns)/5000)
-			default:
-				budget -= startCost
-				n += time.Duration(cfg.Rounds)
-			}
-		}
-	}
-	if n == 0 {
-		return time.Second
-	}
-	d := budget/n - cfg.Warmup - measureCost
-	return min(max(d, 20*time.Millisecond), time.Second).Round(time.Millisecond)
 }

@@ -274,7 +274,10 @@ func (l *loop) arrive() {
 			return
 		}
 		if wait := at - l.now(); wait > 0 {
-			l.arm(wait)
+			if l.armed != at {
+				l.armed = at
+				l.arm(wait)
+			}
 			return
 		}
 		c := l.idle.pop()

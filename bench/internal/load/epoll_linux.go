@@ -88,7 +88,8 @@ type loop struct {
 	batch []byte
 	buf   []byte
 	sched schedule
-	first bool // calls Edge
+	armed int64 // the arrival that the timer is set for
+	first bool  // calls Edge
 	dials int
 
 	base     time.Time
@@ -113,8 +114,8 @@ func newLoop(spec *Spec, i int) (*loop, error) {
 		head:  headParser{status: spec.Status, length: spec.Length},
 		batch: spec.batch(),
 		buf:   make([]byte, readBuffer),
-		res:   Result{Latency: NewHistogram()},
-		to:    unix.SockaddrInet4{Addr: ap.Addr().As4(), Port: int(ap.Port())},
+		res:   Result{Latency: NewHistogram()}, armed: -1,
+		to: unix.SockaddrInet4{Addr: ap.Addr().As4(), Port: int(ap.Port())},
 	}
 	if spec.Upgrade != nil {
 		l.head = headParser{status: 101, length: -1}

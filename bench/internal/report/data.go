@@ -45,7 +45,7 @@ type Settings struct {
 	Mode     string  `json:"mode"` // full, quick or smoke
 	Rounds   int     `json:"rounds"`
 	Warmup   float64 `json:"warmup"`   // seconds before each measurement
-	Duration float64 `json:"duration"` // seconds of each measurement
+	Duration float64 `json:"duration"` // seconds of each measurement, about
 	Pinned   bool    `json:"pinned"`   // server and generator on a core each
 	Rate     float64 `json:"rate"`     // of paced scenarios, requests/s
 	Burn     int64   `json:"burn"`     // rounds of computing that take 5 ms
@@ -70,6 +70,8 @@ type Scenario struct {
 	About string `json:"about"`
 	Kind  string `json:"kind"` // saturate, paced or idle
 	Conns int    `json:"conns"`
+	// Window is the length of each measurement in seconds.
+	Window float64 `json:"window"`
 }
 
 // Cell is one server in one scenario. One of Failed, Skipped and Samples is

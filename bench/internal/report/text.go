@@ -126,12 +126,20 @@ func (r *Report) Facts() [][2]string {
 		{"Commit", r.Commit},
 		{"Machine", fmt.Sprintf("%s, %d processors, %.1f GiB", orUnknown(m.CPU), m.CPUs, float64(m.Memory)/(1<<30))},
 		{"System", fmt.Sprintf("%s, %s/%s, %s", orUnknown(m.Kernel), m.OS, m.Arch, m.Go)},
-		{"Measurement", fmt.Sprintf("%s: %d rounds of %.3g s after %.3g s, interleaved; %s", s.Mode, s.Rounds, s.Duration, s.Warmup, place)},
+		{"Measurement", fmt.Sprintf("%s: %d rounds of about %.2g s after %.2g s, interleaved; %s", s.Mode, s.Rounds, s.Duration, s.Warmup, place)},
 	}
 	if s.Rate > 0 {
 		facts = append(facts, [2]string{"Paced scenarios", fmt.Sprintf("%s requests/s; a burning handler computes %d rounds, 5 ms", number(s.Rate), s.Burn)})
 	}
 	return facts
+}
+
+// Load says how many connections there are and how long each measurement is.
+func (s Scenario) Load() string {
+	if s.Kind == "idle" {
+		return fmt.Sprintf("%d connections.", s.Conns)
+	}
+	return fmt.Sprintf("%d connections, measurements of %.3g s.", s.Conns, s.Window)
 }
 
 func orUnknown(s string) string {
@@ -254,7 +262,7 @@ func (r *Report) overview() []overviewRow {
 
 func (r *Report) markdownScenario(b *strings.Builder, sc Scenario) {
 	metrics := Shown(sc.Kind)
-	fmt.Fprintf(b, "## %s (%s)\n\n%s %d connections.\n\n| server |", sc.Title, sc.Name, sc.About, sc.Conns)
+	fmt.Fprintf(b, "## %s (%s)\n\n%s %s\n\n| server |", sc.Title, sc.Name, sc.About, sc.Load())
 	rule := "|---|"
 	for _, m := range metrics {
 		fmt.Fprintf(b, " %s, %s | × |", m.Title, m.Unit)

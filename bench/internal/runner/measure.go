@@ -21,7 +21,7 @@ func (r *Runner) spec(sc scenario.Scenario, addr string) load.Spec {
 	s := load.Spec{
 		Addr: addr, Conns: sc.Conns, Depth: sc.Depth, Threads: r.threads,
 		Request: sc.Request.Bytes(), Status: sc.Request.Status, Length: sc.Request.Length,
-		Warmup: r.cfg.Warmup, Duration: r.cfg.Duration,
+		Warmup: r.cfg.Warmup, Duration: r.window,
 	}
 	if sc.Request.Upgrade {
 		s.Upgrade, s.Request = []byte(sc.Request.Head+"\r\n"), sc.Request.Body
@@ -166,7 +166,7 @@ func (r *Runner) burn(ctx context.Context, addr string) error {
 		Addr: addr, Mode: load.Open, Conns: 4 * r.serverCPUs,
 		Rate:    0.25 * float64(r.serverCPUs) * 1000 / burnMillis,
 		Request: req.Bytes(), Status: req.Status, Length: req.Length,
-		Duration: r.cfg.Warmup + r.cfg.Duration + load.DrainTimeout, // or until it is stopped
+		Duration: r.cfg.Warmup + r.window + 3*load.DrainTimeout, // or until it is stopped
 	})
 	switch {
 	case ctx.Err() != nil:

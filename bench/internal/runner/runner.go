@@ -38,8 +38,9 @@ type Config struct {
 	Scenarios []scenario.Scenario
 	Rounds    int
 	Warmup    time.Duration
-	Duration  time.Duration
-	Pin       bool // server and generator on one processor each
+	Duration  time.Duration // of one measurement; at most, with a budget
+	Budget    time.Duration // the run's length; 0: as long as it takes
+	Pin       bool          // server and generator on one processor each
 
 	IdleConns  int           // connections of the idle scenario
 	IdleRounds int           // how often it is repeated
@@ -61,6 +62,8 @@ type Runner struct {
 	report *report.Report
 	done   int
 	total  int
+	began  time.Time
+	window time.Duration // of each measurement in this scenario
 
 	serverCPU    int // -1: not pinned
 	generatorCPU int
@@ -74,7 +77,7 @@ type Runner struct {
 
 // Run measures and fills in rep's settings, servers, scenarios, cells and notes.
 func Run(ctx context.Context, cfg Config, rep *report.Report) error {
-	r := &Runner{cfg: cfg, report: rep, noUsage: proc.Supported()}
+	r := &Runner{cfg: cfg, report: rep, noUsage: proc.Supported(), began: time.Now()}
 	if err := r.prepare(); err != nil {
 		return err
 	}
@@ -86,7 +89,9 @@ func Run(ctx context.Context, cfg Config, rep *report.Report) error {
 	for _, sc := range r.cfg.Scenarios {
 		r.total += len(r.taking(sc)) * r.rounds(sc)
 	}
-	for _, sc := range r.cfg.Scenarios {
+	for i, sc := range r.cfg.Scenarios {
+		r.window = r.fit(r.cfg.Scenarios[i:])
+		rep.Scenarios[i].Window = r.window.Seconds()
 		if err := r.scenario(ctx, sc); err != nil {
 			return err
 		}
@@ -157,7 +162,8 @@ func (r *Runner) rounds(sc scenario.Scenario) int {
 func (r *Runner) describe() {
 	rep := r.report
 	rep.Settings.Rounds, rep.Settings.Pinned = r.cfg.Rounds, r.cfg.Pin
-	rep.Settings.Warmup, rep.Settings.Duration = r.cfg.Warmup.Seconds(), r.cfg.Duration.Seconds()
+	rep.Settings.Warmup = r.cfg.Warmup.Seconds()
+	rep.Settings.Duration = r.fit(r.cfg.Scenarios).Seconds()
 	for _, s := range r.cfg.Servers {
 		d := report.Server{Name: s.Name, Title: s.Title, Kind: string(s.Kind), Handler: s.Handler, Version: s.Version(),
 			Command: "bench " + strings.Join(r.arguments(s, false)[:3], " ")}
@@ -170,6 +176,43 @@ func (r *Runner) describe() {
 		rep.Scenarios = append(rep.Scenarios, report.Scenario{
 			Name: sc.Name, Title: sc.Title, About: sc.About, Kind: string(sc.Kind), Conns: sc.Conns})
 	}
+}
+
+// What a measurement costs beside its warm-up and window, what starting and
+// checking the servers of a scenario costs for each, and the idle scenario for
+// each thousand connections: measured, and rounded up.
+const (
+	measureCost = 30 * time.Millisecond
+	startCost   = 100 * time.Millisecond
+	idleCost    = 400 * time.Millisecond
+
+	// leastWindow is how short a measurement may get.
+	leastWindow = 20 * time.Millisecond
+)
+
+// fit is how long each measurement may last for these scenarios to end within
+// what is left of the budget.
+func (r *Runner) fit(rest []scenario.Scenario) time.Duration {
+	if r.cfg.Budget == 0 {
+		return r.cfg.Duration
+	}
+	left := r.cfg.Budget - time.Since(r.began)
+	n := 0
+	for _, sc := range rest {
+		for range r.taking(sc) {
+			left -= startCost
+			if sc.Kind == scenario.Idle {
+				left -= time.Duration(r.cfg.IdleRounds) * (startCost + r.cfg.IdleSettle + idleCost*time.Duration(sc.Conns)/1000)
+			} else {
+				n += r.cfg.Rounds
+			}
+		}
+	}
+	if n == 0 {
+		return r.cfg.Duration
+	}
+	each := left/time.Duration(n) - r.cfg.Warmup - measureCost
+	return min(max(each, leastWindow), r.cfg.Duration).Round(time.Millisecond)
 }
 
 // taking are the servers that take part in a scenario.

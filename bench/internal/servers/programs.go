@@ -67,17 +67,33 @@ func programVersion(program, flag string) func() string {
 	}
 }
 
-// serveProgram writes the configuration, starts the program and waits for it
-// to accept connections.
+// errNotUp says that a program ended before it accepted connections.
+var errNotUp = errors.New("it ended at once")
+
+// serveProgram serves with another program. With port 0, somebody may take the
+// port that was found free before the program does: then it tries again.
 func serveProgram(ctx context.Context, opt Options, config *template.Template, command func(conf, dir string) *exec.Cmd) error {
 	dir, err := os.MkdirTemp("", "windhover-bench-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if opt.Addr, err = fixedPort(opt.Addr); err != nil {
-		return err
+	_, port, _ := net.SplitHostPort(opt.Addr)
+	for tries := 3; ; tries-- {
+		try := opt
+		if try.Addr, err = fixedPort(opt.Addr); err != nil {
+			return err
+		}
+		err = runProgram(ctx, try, dir, config, command)
+		if !errors.Is(err, errNotUp) || port != "0" || tries == 1 {
+			return err
+		}
 	}
+}
+
+// runProgram writes the configuration, starts the program, waits for it to
+// accept connections, and then until it ends.
+func runProgram(ctx context.Context, opt Options, dir string, config *template.Template, command func(conf, dir string) *exec.Cmd) error {
 	conf := filepath.Join(dir, "server.conf")
 	if err := writeConfig(conf, config, opt, dir); err != nil {
 		return err
@@ -90,16 +106,17 @@ func serveProgram(ctx context.Context, opt Options, config *template.Template, c
 	dieWithParent(cmd)
 	// The parent's death is noticed per thread: keep the one that forks.
 	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
-	if err := awaitAccept(ctx, opt.Addr, exited); err != nil {
-		return fmt.Errorf("%w\n%s", err, strings.TrimSpace(log.String()))
+	err := awaitAccept(ctx, opt.Addr, exited)
+	if err == nil {
+		opt.Ready(opt.Addr)
+		err = <-exited
 	}
-	opt.Ready(opt.Addr)
-	err = <-exited
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -127,7 +144,7 @@ func awaitAccept(ctx context.Context, addr string, exited <-chan error) error {
 		select {
 		case <-tick.C:
 		case err := <-exited:
-			return fmt.Errorf("it ended at once: %w", err)
+			return fmt.Errorf("%w: %w", errNotUp, err)
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-late:
