@@ -53,7 +53,7 @@ type Protocol interface {
 	EOF() Verdict
 
 	// Expired says that the read deadline passed while the connection was
-	// waiting.
+	// waiting, or before. It is told once; then there is no deadline.
 	Expired() Verdict
 
 	// Drain says that the server wants idle connections gone, because it is
@@ -62,8 +62,9 @@ type Protocol interface {
 	// waiting, and may be called again.
 	Drain() Verdict
 
-	// Lost is the last call: the connection has ended. err is nil when the
-	// protocol itself ended it, else the reason. Lost must not block.
+	// Lost is the last call: the connection has ended, or was detached. err is
+	// nil when the protocol itself ended it, else the reason. Lost must not
+	// block.
 	Lost(err error)
 
 	// Gone may be called at any time, from any goroutine, while another call
@@ -90,8 +91,13 @@ type Link interface {
 	// commits is sent when the running Protocol call returns, on Flush or
 	// Write, before a Read blocks, or after about a millisecond, whichever
 	// comes first: pipelined responses leave in one send, and a handler that
-	// blocks delays no response that was finished before it. End with a slice
-	// shorter than Begin returned is not allowed.
+	// blocks delays no response that was finished before it. So that a lone
+	// response costs no timer, the millisecond may begin with the next Begin of
+	// the same call: a protocol that goes on to the next piece of work with
+	// bytes queued shows it by another Begin and End, which may add nothing.
+	// End may wait for the peer, as Flush does, when more than SendBuffer is
+	// queued.
+	// End with a slice shorter than Begin returned is not allowed.
 	Begin() []byte
 	End(b []byte)
 
@@ -206,8 +212,9 @@ type Transport interface {
 	// Close, else the listener's error.
 	Serve(ln net.Listener, opt Options, accept Acceptor) error
 
-	// DrainIdle calls Drain once on every connection that is waiting now. It
-	// does not wait for the calls.
+	// DrainIdle calls Drain once on every connection that is waiting now, and
+	// may call it on busy ones when they next wait. It does not wait for the
+	// calls.
 	DrainIdle()
 
 	// Shutdown closes the listeners, calls Drain on waiting connections (and

@@ -154,7 +154,7 @@ func (c *Conn) endTurn(v listen.Verdict) {
 
 // serve consumes input until there is none, or the connection ends.
 func (c *Conn) serve() listen.Verdict {
-	for {
+	for begun := 0; ; {
 		if len(c.in) == 0 && !c.wc.MidMessage() {
 			return c.idle()
 		}
@@ -168,6 +168,11 @@ func (c *Conn) serve() listen.Verdict {
 			return c.reject(c.wc.Err())
 		case wire.End: // of a request whose body was done
 		case wire.Request:
+			if begun++; begun == 2 {
+				// Pipelined: the first response is not to wait for this
+				// handler, should it block.
+				c.link.End(c.link.Begin())
+			}
 			c.headTimer = false
 			c.requests++
 			c.s.headOwned = c.owned
