@@ -58,9 +58,11 @@ func slowRequest(t *testing.T, url string) (*bufio.Reader, func()) {
 	return bufio.NewReader(c), func() { c.Close() }
 }
 
-func TestDrainFinishesWhatIsUnderWay(t *testing.T) {
+func TestDrainFinishesWhatIsUnderWay(t *testing.T) { onEachTransport(t, drainFinishesWhatIsUnderWay) }
+
+func drainFinishesWhatIsUnderWay(t *testing.T, transport string) {
 	b := newSlowBackend(t)
-	p := windhover(t, "proxy", b.URL, "--urls", any4, "--admin-url", any4)
+	p := windhover(t, "proxy", b.URL, transport, "--urls", any4, "--admin-url", any4)
 	br, hangUp := slowRequest(t, p.url())
 	<-b.came
 	p.signal(syscall.SIGTERM)
@@ -97,9 +99,11 @@ func awaitRefused(t *testing.T, url string) {
 	}
 }
 
-func TestDrainUnderLoadLosesNothing(t *testing.T) {
+func TestDrainUnderLoadLosesNothing(t *testing.T) { onEachTransport(t, drainUnderLoadLosesNothing) }
+
+func drainUnderLoadLosesNothing(t *testing.T, transport string) {
 	t.Run("kept connections", func(t *testing.T) {
-		p := windhover(t, "hello", "--urls", any4, "--access-log=false")
+		p := windhover(t, "hello", transport, "--urls", any4, "--access-log=false")
 		l := startLoad(t, p.url(), 16, 0)
 		l.awaitMore(500)
 		p.signal(syscall.SIGTERM)
@@ -112,7 +116,7 @@ func TestDrainUnderLoadLosesNothing(t *testing.T) {
 	// reset by the kernel. Whoever opens new ones must be told before, which is
 	// what the delay is for.
 	t.Run("clients that look at readyz", func(t *testing.T) {
-		p := windhover(t, "hello", "--urls", any4, "--access-log=false", "--admin-url", any4, "--shutdown-delay", "200ms")
+		p := windhover(t, "hello", transport, "--urls", any4, "--access-log=false", "--admin-url", any4, "--shutdown-delay", "200ms")
 		app, admin := p.url(), p.admin()
 		l := startLoad(t, app, 8, 8)
 		l.awaitMore(500)
@@ -136,9 +140,11 @@ func (l *load) report(t *testing.T, lost []string) {
 	t.Logf("%d answers, %d lost", l.answers.Load(), len(lost))
 }
 
-func TestDrainLimitAborts(t *testing.T) {
+func TestDrainLimitAborts(t *testing.T) { onEachTransport(t, drainLimitAborts) }
+
+func drainLimitAborts(t *testing.T, transport string) {
 	b := newSlowBackend(t)
-	p := windhover(t, "proxy", b.URL, "--urls", any4, "--shutdown-timeout", "100ms")
+	p := windhover(t, "proxy", b.URL, transport, "--urls", any4, "--shutdown-timeout", "100ms")
 	br, _ := slowRequest(t, p.url())
 	<-b.came
 	p.signal(syscall.SIGINT)
@@ -153,9 +159,11 @@ func TestDrainLimitAborts(t *testing.T) {
 	}
 }
 
-func TestSecondSignalAborts(t *testing.T) {
+func TestSecondSignalAborts(t *testing.T) { onEachTransport(t, secondSignalAborts) }
+
+func secondSignalAborts(t *testing.T, transport string) {
 	b := newSlowBackend(t)
-	p := windhover(t, "proxy", b.URL, "--urls", any4, "--shutdown-timeout", "unlimited")
+	p := windhover(t, "proxy", b.URL, transport, "--urls", any4, "--shutdown-timeout", "unlimited")
 	slowRequest(t, p.url())
 	<-b.came
 	p.signal(syscall.SIGTERM)
@@ -198,7 +206,9 @@ func TestReadinessTurnsFalseBeforeTheListenersClose(t *testing.T) {
 	p.wait()
 }
 
-func TestUpgradeLosesNoRequest(t *testing.T) {
+func TestUpgradeLosesNoRequest(t *testing.T) { onEachTransport(t, upgradeLosesNoRequest) }
+
+func upgradeLosesNoRequest(t *testing.T, transport string) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
 			dir := t.TempDir()
@@ -207,10 +217,10 @@ func TestUpgradeLosesNoRequest(t *testing.T) {
 			if network == "unix" {
 				url = "http://unix:" + filepath.Join(dir, "sock")
 			}
-			front := windhover(t, "hello", "--urls", url, "--access-log=false", "--pid-file", pidFile, "--admin-url", any4)
+			front := windhover(t, "hello", transport, "--urls", url, "--access-log=false", "--pid-file", pidFile, "--admin-url", any4)
 			target := front.url()
 			if network == "unix" { // the load speaks TCP
-				target = windhover(t, "proxy", target, "--urls", any4, "--access-log=false").url()
+				target = windhover(t, "proxy", target, transport, "--urls", any4, "--access-log=false").url()
 			}
 			l := startLoad(t, target, 8, 8)
 			for range 3 {

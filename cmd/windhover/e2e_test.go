@@ -300,6 +300,20 @@ func need(t *testing.T, program string) string {
 	return path
 }
 
+// onEachTransport runs f with the flag that selects the transport.
+func onEachTransport(t *testing.T, f func(t *testing.T, flag string)) {
+	t.Helper()
+	for _, name := range []string{"portable", "ring"} {
+		t.Run(name, func(t *testing.T) {
+			flag := "--transport=" + name
+			if status, _, stderr := once(t, nil, "doctor", flag); status != 0 {
+				t.Skip(stderr)
+			}
+			f(t, flag)
+		})
+	}
+}
+
 // eventually asks until something outside of this process has come true.
 func eventually(f func() bool) bool {
 	ticker := time.NewTicker(5 * time.Millisecond)

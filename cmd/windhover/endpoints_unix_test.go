@@ -48,7 +48,9 @@ func devCert(t *testing.T) string {
 	return dir
 }
 
-func TestCurlOnEveryKindOfEndpoint(t *testing.T) {
+func TestCurlOnEveryKindOfEndpoint(t *testing.T) { onEachTransport(t, curlOnEveryKindOfEndpoint) }
+
+func curlOnEveryKindOfEndpoint(t *testing.T, transport string) {
 	need(t, "curl")
 	cert, files := devCert(t), write(t, map[string]string{"hello.txt": strings.Repeat("hello ", 1000), "index.html": "<p>home"})
 	sockets := t.TempDir()
@@ -58,7 +60,7 @@ func TestCurlOnEveryKindOfEndpoint(t *testing.T) {
 		"http://127.0.0.1:0", "http://[::1]:0", "http://*:0", "http://0.0.0.0:0", "http://localhost:" + port,
 		"https://127.0.0.1:0", "https://[::]:0", plain, secure,
 	}
-	p := windhover(t, files, "--urls", strings.Join(urls, ";"), "--unix-mode", "0600",
+	p := windhover(t, files, transport, "--urls", strings.Join(urls, ";"), "--unix-mode", "0600",
 		"--tls-certificate", filepath.Join(cert, "localhost.pem"), "--tls-key", filepath.Join(cert, "localhost.key"))
 	addresses := p.addresses()
 	if len(addresses) != len(urls) {

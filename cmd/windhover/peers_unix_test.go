@@ -103,12 +103,14 @@ func metric(t *testing.T, admin, name string) float64 {
 	return v
 }
 
-func TestBehindNginx(t *testing.T) {
+func TestBehindNginx(t *testing.T) { onEachTransport(t, behindNginx) }
+
+func behindNginx(t *testing.T, transport string) {
 	nginx := need(t, "nginx")
 	dir, port, socket := t.TempDir(), freePort(t), filepath.Join(t.TempDir(), "w.sock")
 	conf := deployFile(t, "nginx.conf",
 		"/run/windhover/windhover.sock", socket, "listen 80;", "listen 127.0.0.1:"+port+";", "/run/nginx.pid", filepath.Join(dir, "pid"))
-	args := append([]string{"proxy", echoBackend(t).URL}, commandOf(t, conf)[1:]...)
+	args := append([]string{"proxy", echoBackend(t).URL, transport}, commandOf(t, conf)[1:]...)
 	for i, a := range args {
 		if a == ":www-data" { // the group that this machine has
 			args[i] = fmt.Sprintf(":%d", os.Getgid())
@@ -157,7 +159,9 @@ func awaitAnswer(t *testing.T, p *process, url string) {
 	}
 }
 
-func TestBehindHAProxy(t *testing.T) {
+func TestBehindHAProxy(t *testing.T) { onEachTransport(t, behindHAProxy) }
+
+func behindHAProxy(t *testing.T, transport string) {
 	haproxy := need(t, "haproxy")
 	dir := t.TempDir()
 	_, _, _ = once(t, nil, "dev-cert", "--dir", dir) // its files are checked by their use
@@ -169,7 +173,7 @@ func TestBehindHAProxy(t *testing.T) {
 		"127.0.0.1:5000", "127.0.0.1:"+ports["app"], "127.0.0.1:5001", "127.0.0.1:"+ports["tls"],
 		"check port 9090", "check port "+ports["admin"], "127.0.0.1:9090", "127.0.0.1:"+ports["admin"],
 		"cert.pem", filepath.Join(dir, "localhost.pem"), "key.pem", filepath.Join(dir, "localhost.key"))
-	args := append([]string{"proxy", echoBackend(t).URL}, commandOf(t, cfg)[1:]...)
+	args := append([]string{"proxy", echoBackend(t).URL, transport}, commandOf(t, cfg)[1:]...)
 	access := filepath.Join(dir, "access.log")
 	p := windhover(t, append(args, "--access-log-file", access)...)
 	cfgFile := filepath.Join(dir, "haproxy.cfg")
