@@ -158,11 +158,11 @@ func TestReusePortSharesThePort(t *testing.T) {
 		t.Fatal(err)
 	}
 	prefix := ls[0].Address()
+	if _, err := bind(t, listen.BindOptions{}, prefix); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("beside the first without the option: %v", err)
+	}
 	if _, err := bind(t, listen.BindOptions{ReusePort: true}, prefix, prefix); err != nil {
 		t.Error(err)
-	}
-	if _, err := bind(t, listen.BindOptions{}, prefix); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("without the option: %v", err)
 	}
 }
 
