@@ -216,6 +216,12 @@ func (k *link) Flush() error {
 	defer k.unlock()
 	for {
 		if err := k.writable(); err != nil {
+			if k.unsent() > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+				// What is queued may not be sent any more, nor may anything
+				// behind it.
+				k.breakOff(err)
+				k.kick()
+			}
 			return err
 		}
 		if err := k.pushOut(); err != nil {
