@@ -73,6 +73,11 @@ var rules = map[string][]ban{
 		{path: module + "/portable", why: "a sleeve fits any transport"},
 		{path: "net/http", why: "a sleeve fits any protocol"},
 	},
+	"tlsbridge/h2": {
+		{path: module + "/proto/...", why: "HTTP/2 stands beside the HTTP/1.1 machine, not on it"},
+		{path: module + "/ring/...", why: "it works on any Link"},
+		{path: module + "/portable", why: "it works on any Link"},
+	},
 	".": {
 		{path: module + "/ring/internal/...", direct: true, why: "what the ring is made of is its own affair"},
 		{path: module + "/internal/...", why: "tools of this repository are not part of the product"},
@@ -189,10 +194,12 @@ var allowedModules = map[string]map[string]string{
 		"tlsbridge": "PFX files, which Kestrel users have",
 	},
 	"golang.org/x/net": {
-		".": "idna, for the names of the host filter",
+		".":            "idna, for the names of the host filter",
+		"tlsbridge/h2": "HTTP/2, which net/http does not offer for connections of others",
 	},
 	"golang.org/x/text": {
-		".": "through golang.org/x/net/idna",
+		".":            "through golang.org/x/net/idna",
+		"tlsbridge/h2": "through golang.org/x/net/http2",
 	},
 	"github.com/youmark/pkcs8": {
 		".":         "through tlsbridge",
@@ -203,7 +210,7 @@ var allowedModules = map[string]map[string]string{
 	},
 	"golang.org/x/crypto": {
 		".":         "through go-pkcs12",
-		"tlsbridge": "through go-pkcs12",
+		"tlsbridge": "OCSP responses; and through go-pkcs12",
 	},
 }
 
