@@ -60,13 +60,8 @@ func (c *Conn) newRequest() (*request, error) {
 	} else if err := parseTarget(&r.url, h.Form, req.RequestURI); err != nil {
 		return nil, err
 	}
-	r.setFields(h, text)
 	req.Host = r.url.Host
-	if req.Host == "" {
-		if v, ok := h.Field(wire.FieldHost); ok {
-			req.Host = string(v)
-		}
-	}
+	r.setFields(h, text)
 	req.Close = h.ConnectionClose || h.Version == wire.HTTP10 && !h.KeepAlive
 	if c.peer == "" {
 		if a := c.link.RemoteAddr(); a != nil {
@@ -150,6 +145,9 @@ func (r *request) setFields(h *wire.Head, text string) {
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		if f.ID == wire.FieldHost {
+			if r.req.Host == "" { // else an absolute target has named it
+				r.req.Host = text[f.Value.Off : f.Value.Off+f.Value.Len]
+			}
 			continue
 		}
 		name := f.ID.Canonical()
