@@ -249,6 +249,38 @@ func upgradeLosesNoRequest(t *testing.T, transport string) {
 	}
 }
 
+// Every kind of socket goes to the successor, at the same address.
+func TestUpgradeKeepsEveryAddress(t *testing.T) {
+	cert, dir := devCert(t), t.TempDir()
+	pidFile := filepath.Join(dir, "pid")
+	p := windhover(t, "hello", "--pid-file", pidFile, "--admin-url", any4,
+		"--urls", any4+";"+any4+";http://localhost:"+freePort(t)+";https://127.0.0.1:0;http://unix:"+filepath.Join(dir, "sock"),
+		"--tls-certificate", filepath.Join(cert, "localhost.pem"), "--tls-key", filepath.Join(cert, "localhost.key"))
+	before := append(p.addresses(), p.admin())
+	if status, _, stderr := once(t, nil, "upgrade", "--pid-file", pidFile); status != 0 {
+		t.Fatal(stderr)
+	}
+	pid := pidOf(t, pidFile)
+	defer func() { _ = syscall.Kill(pid, syscall.SIGKILL) }()
+	p.wait()
+	printed := p.stdout.String()
+	_, second, _ := strings.Cut(printed, startedLine)
+	for _, address := range before {
+		if !strings.Contains(second, ": "+address+"\n") {
+			t.Errorf("the successor does not report %s", address)
+		}
+		args := []string{"--cacert", filepath.Join(cert, "localhost.pem"), address}
+		if path, isUnix := strings.CutPrefix(address, "http://unix:"); isUnix {
+			args = []string{"--unix-socket", path, "http://localhost/"}
+		} else if address == p.admin() {
+			args = []string{address + "/readyz"}
+		}
+		if got := curl(t, args...); got != "Hello World!" && got != "ok\n" {
+			t.Errorf("%s: %q", address, got)
+		}
+	}
+}
+
 func pidOf(t *testing.T, path string) int {
 	t.Helper()
 	b, err := os.ReadFile(path)

@@ -292,7 +292,7 @@ func TestHostFilterAndForwardedHeadersInTheProgram(t *testing.T) {
 			t.Errorf("%s: %d", host, res.StatusCode)
 		}
 	}
-	if !p.stdout.await("192.0.2.9 - - [", 3) {
+	if !p.stdout.await("192.0.2.9 - - [", 3) { // also of the refused one
 		t.Error("the access log does not show the forwarded client")
 	}
 	p.stop()

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,16 +42,34 @@ func (f *fake) Shutdown(ctx context.Context) error {
 type run struct {
 	runner *lifecycle.Runner
 	events chan lifecycle.Event
-	stdout bytes.Buffer
-	log    bytes.Buffer
+	stdout text
+	log    text
+	course text
 	result chan error
-	course []string
+}
+
+// text is written by the Runner and read by the test.
+type text struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (x *text) Write(p []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.b.Write(p)
+}
+
+func (x *text) String() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.b.String()
 }
 
 func newRun(f *fake) *run {
 	r := &run{events: make(chan lifecycle.Event), result: make(chan error, 1)}
 	f.failed = make(chan error)
-	note := func(s string) func() { return func() { r.course = append(r.course, s) } }
+	note := func(s string) func() { return func() { fmt.Fprint(&r.course, s+" ") } }
 	r.runner = &lifecycle.Runner{
 		Service: f, Events: r.events, Stdout: &r.stdout, Logger: slog.New(slog.NewTextHandler(&r.log, nil)),
 		Timeout: 30 * time.Second, Ready: note("ready"), Draining: note("draining"), Stopped: note("stopped"),
@@ -78,7 +98,7 @@ func TestDrainsAndPrintsInKestrelsOrder(t *testing.T) {
 		if got := r.stdout.String(); got != started+"Application is shutting down...\n" {
 			t.Errorf("%q", got)
 		}
-		if got := strings.Join(r.course, " "); got != "ready draining stopped" {
+		if got := r.course.String(); got != "ready draining stopped " {
 			t.Error(got)
 		}
 	})
@@ -128,7 +148,7 @@ func TestDelayBetweenNotReadyAndShutdown(t *testing.T) {
 		begin := time.Now()
 		r.events <- lifecycle.Stop
 		synctest.Wait()
-		if got := strings.Join(r.course, " "); got != "ready draining" {
+		if got := r.course.String(); got != "ready draining " {
 			t.Error(got)
 		}
 		if err := <-r.result; err != nil || f.shutdown.Sub(begin) != r.runner.Delay {
@@ -149,8 +169,8 @@ func TestUpgradeDrainsOnceTheSuccessorServes(t *testing.T) {
 		r.events <- lifecycle.Upgrade // one at a time
 		successor <- errors.New("it would not start")
 		synctest.Wait()
-		if log := r.log.String(); !strings.Contains(log, "it would not start") || !strings.Contains(log, "not possible") || len(r.course) != 1 {
-			t.Errorf("%s %v", log, r.course)
+		if log := r.log.String(); !strings.Contains(log, "it would not start") || !strings.Contains(log, "not possible") || r.course.String() != "ready " {
+			t.Errorf("%s %q", log, r.course.String())
 		}
 		begin := time.Now()
 		r.events <- lifecycle.Upgrade
@@ -204,8 +224,8 @@ func TestFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRun(&fake{startErr: cause})
 		r.start()
-		if err := <-r.result; !errors.Is(err, cause) || r.stdout.Len() != 0 || len(r.course) != 0 {
-			t.Errorf("%v %q %v", err, r.stdout.String(), r.course)
+		if err := <-r.result; !errors.Is(err, cause) || r.stdout.String()+r.course.String() != "" {
+			t.Errorf("%v %q %q", err, r.stdout.String(), r.course.String())
 		}
 		f := &fake{}
 		r = newRun(f)

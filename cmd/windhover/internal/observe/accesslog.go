@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/windhover-server/windhover"
+	"github.com/windhover-server/windhover/proto"
 )
 
 // AccessLog writes a record for each request.
@@ -42,6 +43,9 @@ func (l *AccessLog) End(x *Exchange) {
 		slog.Int("status", x.Status),
 		slog.Int64("bytes", x.Bytes),
 		slog.Float64("duration_ms", float64(x.Duration.Round(time.Microsecond))/float64(time.Millisecond)),
+	}
+	if s := proto.RequestID(r); s != "" {
+		attrs = append(attrs, slog.String("request_id", s))
 	}
 	if s := r.Referer(); s != "" {
 		attrs = append(attrs, slog.String("referer", s))

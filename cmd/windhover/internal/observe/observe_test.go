@@ -168,3 +168,25 @@ windhover_access_log_dropped_total 7
 		t.Error(err)
 	}
 }
+
+// The goal: a record costs at most 4 allocations beyond the wrapper's own.
+func BenchmarkAccessLog(b *testing.B) {
+	r := httptest.NewRequest(http.MethodGet, "/some/path?with=query", nil)
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36")
+	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	for name, o := range map[string][]observe.Observer{
+		"none":     nil,
+		"json":     {observe.NewAccessLog(io.Discard, "json")},
+		"text":     {observe.NewAccessLog(io.Discard, "text")},
+		"combined": {observe.Combined{W: io.Discard}},
+		"metrics":  {observe.NewMetrics()},
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			handler, w := observe.Handler(h, o...), httptest.NewRecorder()
+			for b.Loop() {
+				handler.ServeHTTP(w, r)
+			}
+		})
+	}
+}
