@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/windhover-server/windhover/cmd/windhover/internal/config"
+	"github.com/windhover-server/windhover/listen"
+	"github.com/windhover-server/windhover/proto"
+)
+
+// echo answers with how it sees the request.
+var echo = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	fmt.Fprintf(w, "upgrade=%s connection=%s", r.Header.Get("Upgrade"), r.Header.Get("Connection"))
+})
+
+func through(t *testing.T, change func(*config.Config), r *http.Request) *httptest.ResponseRecorder {
+	t.Helper()
+	cfg := config.Default()
+	change(cfg)
+	h, err := chain(cfg, echo, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestBodySizeOfZeroRefusesBodies(t *testing.T) {
+	none := func(c *config.Config) { c.Limits.MaxRequestBodySize = 0 }
+	if w := through(t, none, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x"))); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a body of one byte: %d", w.Code)
+	}
+	if w := through(t, none, httptest.NewRequest(http.MethodGet, "/", nil)); w.Code != http.StatusOK {
+		t.Errorf("no body: %d", w.Code)
+	}
+}
+
+func TestUpgradeLimitOfZeroHidesUpgrades(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("Upgrade", "websocket")
+	r.Header.Set("Connection", "Upgrade")
+	w := through(t, func(c *config.Config) { c.Limits.MaxConcurrentUpgradedConnections = 0 }, r)
+	if got := w.Body.String(); got != "upgrade= connection=" {
+		t.Error(got)
+	}
+	if w := through(t, func(*config.Config) {}, r); !strings.Contains(w.Body.String(), "upgrade=websocket") {
+		t.Error(w.Body)
+	}
+}
+
+func TestLimitsAreTranslated(t *testing.T) {
+	c := config.Default().Limits
+	if got, want := limits(&c).WithDefaults(), (proto.Limits{}).WithDefaults(); got.MaxRequestBodySize != want.MaxRequestBodySize ||
+		got.KeepAliveTimeout != want.KeepAliveTimeout || got.MinResponseDataRate != want.MinResponseDataRate || got.DrainTimeout != want.DrainTimeout ||
+		got.MaxRequestHeaderCount != want.MaxRequestHeaderCount || got.MaxResponseBufferSize != want.MaxResponseBufferSize ||
+		got.MaxRequestLineSize != want.MaxRequestLineSize || got.MaxRequestHeadersTotalSize != want.MaxRequestHeadersTotalSize ||
+		got.MaxRequestBufferSize != want.MaxRequestBufferSize || got.RequestHeadersTimeout != want.RequestHeadersTimeout {
+		t.Errorf("the program's defaults %+v are not the server's %+v", got, want)
+	}
+	c.MaxResponseBufferSize, c.KeepAliveTimeout, c.MinRequestBodyDataRate = 0, config.Unlimited, config.Unlimited
+	if got := limits(&c); got.MaxResponseBufferSize != 1 || got.KeepAliveTimeout >= 0 || got.MinRequestBodyDataRate.BytesPerSecond >= 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestExitStatus(t *testing.T) {
+	_, prefixErr := listen.Parse("nonsense")
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{errors.New("x"), exitRuntime},
+		{usageError{errors.New("x")}, exitUsage},
+		{fmt.Errorf("wrapped: %w", prefixErr), exitUsage},
+		{&listen.BindError{Err: errors.New("x")}, exitRuntime},
+		{&proto.LimitError{}, exitUsage},
+	} {
+		if got := exitStatus(c.err); got != c.want {
+			t.Errorf("%v: %d", c.err, got)
+		}
+	}
+	if got := oneLine(errors.Join(errors.New("tlsbridge: one"), errors.New("listen: two\r\nthree"))); got != "one; two; three" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestRateLimitCountsWhatItHolds(t *testing.T) {
+	r, now := newRateLimit(time.Second), time.Unix(0, 0)
+	for i, c := range []struct {
+		after      time.Duration
+		ok         bool
+		suppressed int64
+	}{{0, true, 0}, {100, false, 0}, {100, false, 0}, {time.Second, true, 2}, {time.Second, true, 0}} {
+		now = now.Add(c.after)
+		if n, ok := r.allow(now); ok != c.ok || n != c.suppressed {
+			t.Errorf("event %d: %v %d", i, ok, n)
+		}
+	}
+}
