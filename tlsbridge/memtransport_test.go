@@ -125,7 +125,6 @@ type memLink struct {
 	mu       sync.Mutex
 	aborted  bool
 	detached bool
-	proto    listen.Protocol
 }
 
 func (l *memLink) Begin() []byte { l.qmu.Lock(); return l.queue }

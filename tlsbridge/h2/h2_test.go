@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,82 +12,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/windhover-server/windhover/listen"
+	"github.com/windhover-server/windhover/portable"
+	"github.com/windhover-server/windhover/ring"
 	"github.com/windhover-server/windhover/tlsbridge"
 )
-
-// tcpLink is the least of a transport: one goroutine per connection.
-type tcpLink struct {
-	*net.TCPConn
-	mu    sync.Mutex // guards queue, held from Begin to End
-	queue []byte
-}
-
-func (l *tcpLink) Begin() []byte { l.mu.Lock(); return l.queue }
-func (l *tcpLink) End(b []byte)  { l.queue = b; l.mu.Unlock() }
-func (l *tcpLink) Flush() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if len(l.queue) == 0 {
-		return nil
-	}
-	_, err := l.TCPConn.Write(l.queue)
-	l.queue = l.queue[:0]
-	return err
-}
-func (l *tcpLink) Write(p []byte) (int, error) {
-	if err := l.Flush(); err != nil {
-		return 0, err
-	}
-	return l.TCPConn.Write(p)
-}
-func (l *tcpLink) Read(p []byte) (int, error) {
-	if err := l.Flush(); err != nil {
-		return 0, err
-	}
-	return l.TCPConn.Read(p)
-}
-func (l *tcpLink) SetReadDeadline(t time.Time)        { l.TCPConn.SetReadDeadline(t) }
-func (l *tcpLink) SetWriteDeadline(t time.Time)       { l.TCPConn.SetWriteDeadline(t) }
-func (l *tcpLink) SetSendRate(float64, time.Duration) {}
-func (l *tcpLink) Watch()                             {}
-func (l *tcpLink) Leave()                             {}
-func (l *tcpLink) NetConn() net.Conn                  { return l.TCPConn }
-func (l *tcpLink) Abort()                             { l.TCPConn.Close() }
-func (l *tcpLink) Detach() (net.Conn, []byte, error)  { return nil, nil, errors.ErrUnsupported }
-func (l *tcpLink) CloseWrite() error                  { l.Flush(); return l.TCPConn.CloseWrite() }
-
-func (l *tcpLink) serve(p listen.Protocol) {
-	buf := make([]byte, 4096)
-	v := listen.Wait
-	for v == listen.Wait {
-		n, err := l.TCPConn.Read(buf)
-		switch {
-		case err == nil:
-			v = p.Data(buf[:n])
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			v = p.Expired()
-		default:
-			v = p.EOF()
-		}
-		if l.Flush() != nil {
-			v = listen.Abort
-		}
-	}
-	if v == listen.Close {
-		l.CloseWrite()
-		l.TCPConn.SetReadDeadline(time.Now().Add(5 * time.Second))
-		io.Copy(io.Discard, l.TCPConn)
-	}
-	l.TCPConn.Close()
-	p.Lost(nil)
-}
 
 // base is the protocol that would speak HTTP/1.1.
 type base struct {
@@ -104,11 +39,15 @@ type fixture struct {
 	url    string
 	base   *base
 	client *http.Client
-	conns  sync.WaitGroup
 }
 
 // serve starts a server for s on loopback and a client for it.
 func serve(t *testing.T, s *Server) *fixture {
+	t.Helper()
+	return serveOn(t, &portable.Transport{}, s)
+}
+
+func serveOn(t *testing.T, tr listen.Transport, s *Server) *fixture {
 	t.Helper()
 	if err := s.Prepare(); err != nil {
 		t.Fatal(err)
@@ -125,35 +64,30 @@ func serve(t *testing.T, s *Server) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{base: &base{lost: make(chan error, 100)}}
-	accept := b.Wrap(func(listen.Link) listen.Protocol { return f.base }, map[string]tlsbridge.Switch{"h2": s.Switch})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.url = "https://" + ln.Addr().String()
-	f.conns.Go(func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			f.conns.Go(func() {
-				l := &tcpLink{TCPConn: c.(*net.TCPConn)}
-				l.serve(accept(l))
-			})
-		}
-	})
-	tr := &http.Transport{
+	f := &fixture{url: "https://" + ln.Addr().String(), base: &base{lost: make(chan error, 100)}}
+	accept := b.Wrap(func(listen.Link) listen.Protocol { return f.base }, map[string]tlsbridge.Switch{"h2": s.Switch})
+	served := make(chan error, 1)
+	go func() { served <- tr.Serve(ln, listen.Options{}, accept) }()
+	client := &http.Transport{
 		TLSClientConfig:   &tls.Config{RootCAs: cert.Pool(), ServerName: "localhost"},
 		ForceAttemptHTTP2: true,
 	}
-	f.client = &http.Client{Transport: tr}
+	f.client = &http.Client{Transport: client}
 	t.Cleanup(func() {
-		ln.Close()
+		client.CloseIdleConnections()
 		s.Shutdown() // a client may not see yet that a connection is idle
-		tr.CloseIdleConnections()
-		f.conns.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := tr.Shutdown(ctx); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+		if err := <-served; !errors.Is(err, listen.ErrServerClosed) {
+			t.Errorf("Serve: %v", err)
+		}
 	})
 	return f
 }
@@ -205,7 +139,18 @@ func TestRequests(t *testing.T) {
 }
 
 func TestManyStreamsAtOnce(t *testing.T) {
-	f := serve(t, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	t.Run("portable", func(t *testing.T) { manyStreams(t, &portable.Transport{}) })
+	t.Run("ring", func(t *testing.T) {
+		tr, err := ring.New(ring.Options{})
+		if err != nil {
+			t.Skipf("no io_uring here: %v", err)
+		}
+		manyStreams(t, tr)
+	})
+}
+
+func manyStreams(t *testing.T, tr listen.Transport) {
+	f := serveOn(t, tr, &Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(w, r.Body)
 	})})
 	f.get(t, "/") // one connection for all
@@ -354,6 +299,48 @@ func TestValidateNamesEveryField(t *testing.T) {
 	}
 	if err := (Limits{}).Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// The limits arrive at the client as settings (RFC 9113 section 6.5.2).
+func TestLimitsAreSettings(t *testing.T) {
+	tests := []struct {
+		limits Limits
+		want   map[uint16]uint32
+	}{
+		{Limits{}, map[uint16]uint32{1: 4096, 3: 100, 4: 768 << 10, 5: 16384, 6: 32768 + 320}},
+		{
+			Limits{HeaderTableSize: 8192, MaxStreamsPerConnection: 7, InitialStreamWindowSize: 70000, MaxFrameSize: 20000, MaxRequestHeadersTotalSize: 1000},
+			map[uint16]uint32{1: 8192, 3: 7, 4: 70000, 5: 20000, 6: 1000 + 320},
+		},
+	}
+	for _, tt := range tests {
+		f := serve(t, &Server{Limits: tt.limits, Handler: http.NotFoundHandler()})
+		cfg := f.client.Transport.(*http.Transport).TLSClientConfig.Clone()
+		cfg.NextProtos = []string{"h2"}
+		c, err := tls.Dial("tcp", strings.TrimPrefix(f.url, "https://"), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		io.WriteString(c, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00")
+		head := make([]byte, 9)
+		if _, err := io.ReadFull(c, head); err != nil || head[3] != 4 {
+			t.Fatalf("frame %x, %v, want SETTINGS", head, err)
+		}
+		body := make([]byte, int(head[1])<<8|int(head[2]))
+		if _, err := io.ReadFull(c, body); err != nil {
+			t.Fatal(err)
+		}
+		got := map[uint16]uint32{}
+		for ; len(body) >= 6; body = body[6:] {
+			got[binary.BigEndian.Uint16(body)] = binary.BigEndian.Uint32(body[2:])
+		}
+		for id, want := range tt.want {
+			if got[id] != want {
+				t.Errorf("setting %d is %d, want %d", id, got[id], want)
+			}
+		}
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/windhover-server/windhover/listen"
-	//lint:ignore SA1019 see server.go.
-	"golang.org/x/net/http2"
 )
 
 // protocol is one HTTP/2 connection as a transport drives it.
@@ -29,11 +27,7 @@ func (p *protocol) Data(b []byte) listen.Verdict {
 	if s.Context != nil {
 		ctx = s.Context(p.link, p.base)
 	}
-	s.http2.ServeConn(c, &http2.ServeConnOpts{
-		Context:    ctx,
-		BaseConfig: s.serving,
-		Handler:    http.HandlerFunc(s.serveHTTP),
-	})
+	s.engine.serve(ctx, c, s.serving, http.HandlerFunc(s.serveHTTP))
 	// The link is http2's until its last goroutine has let go of it.
 	c.shut()
 	return listen.Close

@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/windhover-server/windhover/listen"
-	//lint:ignore SA1019 deprecated in favour of http.Server, which cannot serve a connection whose socket is not its own.
-	"golang.org/x/net/http2"
 )
 
 // Limits bound one HTTP/2 connection. The zero value of each field means its
@@ -113,7 +111,7 @@ type Server struct {
 	ConnState func(net.Conn, http.ConnState)
 
 	serving *http.Server // http2's own; not seen by handlers
-	http2   *http2.Server
+	engine  engine
 	handler http.Handler
 	once    sync.Once
 	err     error
@@ -141,8 +139,19 @@ func (s *Server) prepare() error {
 	s.serving = &http.Server{
 		ReadTimeout:    s.HTTPServer.ReadTimeout,
 		WriteTimeout:   s.HTTPServer.WriteTimeout,
+		IdleTimeout:    l.KeepAliveTimeout,
 		MaxHeaderBytes: l.MaxRequestHeadersTotalSize,
 		ErrorLog:       log.New(errorLog{s.HTTPServer}, "", 0),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          l.MaxStreamsPerConnection,
+			MaxDecoderHeaderTableSize:     l.HeaderTableSize,
+			MaxEncoderHeaderTableSize:     l.HeaderTableSize,
+			MaxReadFrameSize:              l.MaxFrameSize,
+			MaxReceiveBufferPerConnection: l.InitialConnectionWindowSize,
+			MaxReceiveBufferPerStream:     l.InitialStreamWindowSize,
+			SendPingTimeout:               l.KeepAlivePingDelay,
+			PingTimeout:                   l.KeepAlivePingTimeout,
+		},
 	}
 	if s.ConnState != nil {
 		s.serving.ConnState = func(c net.Conn, st http.ConnState) {
@@ -152,18 +161,7 @@ func (s *Server) prepare() error {
 			}
 		}
 	}
-	s.http2 = &http2.Server{
-		MaxConcurrentStreams:         uint32(l.MaxStreamsPerConnection),
-		MaxDecoderHeaderTableSize:    uint32(l.HeaderTableSize),
-		MaxEncoderHeaderTableSize:    uint32(l.HeaderTableSize),
-		MaxReadFrameSize:             uint32(l.MaxFrameSize),
-		MaxUploadBufferPerConnection: int32(l.InitialConnectionWindowSize),
-		MaxUploadBufferPerStream:     int32(l.InitialStreamWindowSize),
-		IdleTimeout:                  l.KeepAliveTimeout,
-		ReadIdleTimeout:              l.KeepAlivePingDelay,
-		PingTimeout:                  l.KeepAlivePingTimeout,
-	}
-	return http2.ConfigureServer(s.serving, s.http2)
+	return s.engine.configure(s.serving)
 }
 
 // Shutdown sends GOAWAY on every connection: streams under way are finished,
