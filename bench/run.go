@@ -98,7 +98,7 @@ func present(w io.Writer, rep *report.Report, dir string) error {
 
 // How long quick and smoke runs may take, with room for a busy machine.
 const (
-	quickBudget = 150 * time.Second
+	quickBudget = 160 * time.Second
 	smokeBudget = 20 * time.Second
 )
 
@@ -118,7 +118,7 @@ func configure(c *cli.Command) (runner.Config, string, error) {
 	case quick:
 		mode, cfg.Budget = "quick", quickBudget
 		cfg.Rounds, cfg.Warmup = 3, 50*time.Millisecond
-		cfg.IdleConns, cfg.IdleRounds, cfg.IdleSettle = 5000, 1, 500*time.Millisecond
+		cfg.IdleConns, cfg.IdleRounds, cfg.IdleSettle = 4000, 1, 300*time.Millisecond
 	case smoke:
 		mode, cfg.Budget = "smoke", smokeBudget
 		cfg.Rounds, cfg.Warmup = 1, 20*time.Millisecond

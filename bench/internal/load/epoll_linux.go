@@ -90,6 +90,7 @@ type loop struct {
 	sched schedule
 	armed int64 // the arrival that the timer is set for
 	first bool  // calls Edge
+	least int64 // its share of Spec.Least
 	dials int
 
 	base     time.Time
@@ -112,6 +113,7 @@ func newLoop(spec *Spec, i int) (*loop, error) {
 	l := &loop{
 		spec: spec, epfd: -1, timer: -1, first: i == 0, dials: i << 16,
 		head:  headParser{status: spec.Status, length: spec.Length},
+		least: int64(share(spec.Least, spec.Threads, i)),
 		batch: spec.batch(),
 		buf:   make([]byte, readBuffer),
 		res:   Result{Latency: NewHistogram()}, armed: -1,
@@ -289,7 +291,7 @@ func (l *loop) edges() {
 		l.opened = l.now()
 	}
 	end := start + int64(l.spec.Duration)
-	if l.open && now >= end && (l.res.Requests > 0 || now >= end+int64(l.spec.Drain)) {
+	if l.open && now >= end && (l.res.Requests >= l.least || now >= end+int64(l.spec.Drain)) {
 		l.open, l.ending = false, true
 		l.res.Elapsed = time.Duration(now - l.opened)
 		l.edge(false)
@@ -313,8 +315,8 @@ func (l *loop) wait() int {
 	if l.open {
 		next += int64(l.spec.Duration)
 	}
-	if l.open && l.res.Requests == 0 {
-		return 1 // however late: the first answer ends the window
+	if l.open && l.res.Requests < l.least {
+		return 1 // however late: an answer may end the window
 	}
 	ms := (next - l.now() + int64(time.Millisecond) - 1) / int64(time.Millisecond)
 	return int(min(max(ms, 0), longest))

@@ -55,7 +55,8 @@ type Spec struct {
 
 	Rate     float64       // Open: requests per second over all connections
 	Warmup   time.Duration // load before the window, not measured
-	Duration time.Duration // the window, which stays open until something was answered
+	Duration time.Duration // the window, which stays open until Least is reached
+	Least    int           // responses that make a measurement. Default 1
 	Threads  int           // event loops. Default 1
 
 	// Edge, when not nil, is called at the start and at the end of the
@@ -65,9 +66,9 @@ type Spec struct {
 	// MaxErrors ends the run early. Default 16.
 	MaxErrors int
 
-	// Drain is how long after its time a window without an answer stays open,
-	// and how long after the window a request may stay unanswered before that
-	// is an error. Default DrainTimeout.
+	// Drain is how long a window stays open for Least after its time, and how
+	// long after it a request may stay unanswered before that is an error.
+	// Default DrainTimeout.
 	Drain time.Duration
 }
 
@@ -152,7 +153,7 @@ func Run(ctx context.Context, spec Spec) (*Result, error) {
 
 // complete fills defaults and refuses what makes no sense.
 func (s *Spec) complete() error {
-	s.Depth = max(s.Depth, 1)
+	s.Depth, s.Least = max(s.Depth, 1), max(s.Least, 1)
 	s.Threads = min(max(s.Threads, 1), max(s.Conns, 1))
 	if s.MaxErrors == 0 {
 		s.MaxErrors = 16

@@ -83,7 +83,7 @@ func (r *netRun) window(ctx context.Context) time.Duration {
 	start := time.Now()
 	r.open.Store(true)
 	sleep(ctx, r.spec.Duration)
-	for late := time.Duration(0); r.answered.Load() == 0 && late < r.spec.Drain && sleep(ctx, time.Millisecond); {
+	for late := time.Duration(0); r.answered.Load() < int64(r.spec.Least) && late < r.spec.Drain && sleep(ctx, time.Millisecond); {
 		late += time.Millisecond
 	}
 	r.open.Store(false)

@@ -42,8 +42,8 @@ type Machine struct {
 
 // Settings are how the run was made.
 type Settings struct {
-	Mode     string  `json:"mode"` // full, quick or smoke
-	Rounds   int     `json:"rounds"`
+	Mode     string  `json:"mode"`     // full, quick or smoke
+	Rounds   int     `json:"rounds"`   // at most
 	Warmup   float64 `json:"warmup"`   // seconds before each measurement
 	Duration float64 `json:"duration"` // seconds of each measurement, about
 	Pinned   bool    `json:"pinned"`   // server and generator on a core each
@@ -65,11 +65,12 @@ type Server struct {
 
 // Scenario is one that was measured.
 type Scenario struct {
-	Name  string `json:"name"`
-	Title string `json:"title"`
-	About string `json:"about"`
-	Kind  string `json:"kind"` // saturate, paced or idle
-	Conns int    `json:"conns"`
+	Name   string `json:"name"`
+	Title  string `json:"title"`
+	About  string `json:"about"`
+	Kind   string `json:"kind"` // saturate, paced or idle
+	Conns  int    `json:"conns"`
+	Rounds int    `json:"rounds"`
 	// Window is the length of each measurement in seconds.
 	Window float64 `json:"window"`
 }

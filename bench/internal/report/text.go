@@ -137,9 +137,9 @@ func (r *Report) Facts() [][2]string {
 // Load says how many connections there are and how long each measurement is.
 func (s Scenario) Load() string {
 	if s.Kind == "idle" {
-		return fmt.Sprintf("%d connections.", s.Conns)
+		return fmt.Sprintf("%d connections, rounds: %d.", s.Conns, s.Rounds)
 	}
-	return fmt.Sprintf("%d connections, measurements of %.3g s.", s.Conns, s.Window)
+	return fmt.Sprintf("%d connections, rounds of %.3g s: %d.", s.Conns, s.Window, s.Rounds)
 }
 
 func orUnknown(s string) string {

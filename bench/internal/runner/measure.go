@@ -22,6 +22,10 @@ func (r *Runner) spec(sc scenario.Scenario, addr string) load.Spec {
 		Addr: addr, Conns: sc.Conns, Depth: sc.Depth, Threads: r.threads,
 		Request: sc.Request.Bytes(), Status: sc.Request.Status, Length: sc.Request.Length,
 		Warmup: r.cfg.Warmup, Duration: r.window,
+		Least: sc.Conns, // or requests under way at the edges would weigh too much
+	}
+	if sc.MiB > 0 || sc.Kind == scenario.Paced {
+		s.Least = 1
 	}
 	if sc.Request.Upgrade {
 		s.Upgrade, s.Request = []byte(sc.Request.Head+"\r\n"), sc.Request.Body

@@ -63,7 +63,8 @@ type Runner struct {
 	done   int
 	total  int
 	began  time.Time
-	window time.Duration // of each measurement in this scenario
+	rounds int           // of this scenario
+	window time.Duration // of each of its measurements
 
 	serverCPU    int // -1: not pinned
 	generatorCPU int
@@ -87,11 +88,15 @@ func Run(ctx context.Context, cfg Config, rep *report.Report) error {
 	}
 	r.describe()
 	for _, sc := range r.cfg.Scenarios {
-		r.total += len(r.taking(sc)) * r.rounds(sc)
+		r.total += len(r.taking(sc)) * r.cfg.planned(sc)
 	}
 	for i, sc := range r.cfg.Scenarios {
-		r.window = r.fit(r.cfg.Scenarios[i:])
-		rep.Scenarios[i].Window = r.window.Seconds()
+		r.rounds, r.window = r.fit(r.cfg.Scenarios[i:])
+		if sc.Kind == scenario.Idle {
+			r.rounds = r.cfg.IdleRounds
+		}
+		r.total -= len(r.taking(sc)) * (r.cfg.planned(sc) - r.rounds)
+		rep.Scenarios[i].Rounds, rep.Scenarios[i].Window = r.rounds, r.window.Seconds()
 		if err := r.scenario(ctx, sc); err != nil {
 			return err
 		}
@@ -150,12 +155,12 @@ func (r *Runner) note(format string, args ...any) {
 	r.report.Notes = append(r.report.Notes, fmt.Sprintf(format, args...))
 }
 
-// rounds is how often a scenario is repeated.
-func (r *Runner) rounds(sc scenario.Scenario) int {
+// planned is how often a scenario is repeated if there is time.
+func (c Config) planned(sc scenario.Scenario) int {
 	if sc.Kind == scenario.Idle {
-		return r.cfg.IdleRounds
+		return c.IdleRounds
 	}
-	return r.cfg.Rounds
+	return c.Rounds
 }
 
 // describe writes down what will be measured.
@@ -163,7 +168,8 @@ func (r *Runner) describe() {
 	rep := r.report
 	rep.Settings.Rounds, rep.Settings.Pinned = r.cfg.Rounds, r.cfg.Pin
 	rep.Settings.Warmup = r.cfg.Warmup.Seconds()
-	rep.Settings.Duration = r.fit(r.cfg.Scenarios).Seconds()
+	_, window := r.fit(r.cfg.Scenarios)
+	rep.Settings.Duration = window.Seconds()
 	for _, s := range r.cfg.Servers {
 		d := report.Server{Name: s.Name, Title: s.Title, Kind: string(s.Kind), Handler: s.Handler, Version: s.Version(),
 			Command: "bench " + strings.Join(r.arguments(s, false)[:3], " ")}
@@ -186,33 +192,37 @@ const (
 	startCost   = 100 * time.Millisecond
 	idleCost    = 400 * time.Millisecond
 
-	// leastWindow is how short a measurement may get.
+	// A measurement is long enough to mean something from goodWindow on; a
+	// run that is late rather makes fewer rounds. leastWindow shows no more
+	// than that all works.
+	goodWindow  = 100 * time.Millisecond
 	leastWindow = 20 * time.Millisecond
 )
 
-// fit is how long each measurement may last for these scenarios to end within
-// what is left of the budget.
-func (r *Runner) fit(rest []scenario.Scenario) time.Duration {
+// fit is how many rounds the first of these scenarios gets, and how long each
+// measurement may last, for all to end within what is left of the budget.
+func (r *Runner) fit(rest []scenario.Scenario) (rounds int, window time.Duration) {
 	if r.cfg.Budget == 0 {
-		return r.cfg.Duration
+		return r.cfg.Rounds, r.cfg.Duration
 	}
-	left := r.cfg.Budget - time.Since(r.began)
-	n := 0
+	left, each := r.cfg.Budget-time.Since(r.began), 0
 	for _, sc := range rest {
 		for range r.taking(sc) {
 			left -= startCost
 			if sc.Kind == scenario.Idle {
 				left -= time.Duration(r.cfg.IdleRounds) * (startCost + r.cfg.IdleSettle + idleCost*time.Duration(sc.Conns)/1000)
 			} else {
-				n += r.cfg.Rounds
+				each++
 			}
 		}
 	}
-	if n == 0 {
-		return r.cfg.Duration
+	for rounds = r.cfg.Rounds; each > 0; rounds-- {
+		window = left/time.Duration(each*rounds) - r.cfg.Warmup - measureCost
+		if window >= goodWindow || rounds == 1 {
+			break
+		}
 	}
-	each := left/time.Duration(n) - r.cfg.Warmup - measureCost
-	return min(max(each, leastWindow), r.cfg.Duration).Round(time.Millisecond)
+	return rounds, min(max(window, leastWindow), r.cfg.Duration).Round(time.Millisecond)
 }
 
 // taking are the servers that take part in a scenario.
@@ -261,7 +271,7 @@ func (r *Runner) scenario(ctx context.Context, sc scenario.Scenario) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	for round := range r.rounds(sc) {
+	for round := range r.rounds {
 		for i := range entries {
 			// Whoever begins one round is second in the next.
 			e := entries[(i+len(entries)-round%max(len(entries), 1))%len(entries)]

@@ -13,17 +13,21 @@ func TestMeasurementsFitTheBudget(t *testing.T) {
 	cfg := Config{Servers: servers.All(), Scenarios: scenario.All(), Rounds: 3, Warmup: 50 * time.Millisecond,
 		Duration: time.Second, IdleRounds: 1, IdleSettle: 500 * time.Millisecond}
 	for _, c := range []struct {
-		budget, gone, least, most time.Duration
+		budget, gone time.Duration
+		rounds       int
+		least, most  time.Duration
 	}{
-		{0, 0, time.Second, time.Second},
-		{150 * time.Second, 0, leastWindow, 150 * time.Second / 300},
-		{150 * time.Second, 149 * time.Second, leastWindow, leastWindow}, // late
-		{time.Hour, 0, time.Second, time.Second},
+		{0, 0, 3, time.Second, time.Second},
+		{time.Hour, 0, 3, time.Second, time.Second},
+		{4 * time.Minute, 0, 3, goodWindow, 4 * time.Minute / 300},
+		{4 * time.Minute, 2 * time.Minute, 2, leastWindow, 2 * time.Minute / 200}, // late: fewer rounds
+		{4 * time.Minute, 239 * time.Second, 1, leastWindow, leastWindow},         // too late
 	} {
 		cfg.Budget = c.budget
 		r := &Runner{cfg: cfg, began: time.Now().Add(-c.gone)}
-		if d := r.fit(cfg.Scenarios); d < c.least || d > c.most {
-			t.Errorf("budget %v, %v gone: %v for each measurement", c.budget, c.gone, d)
+		rounds, d := r.fit(cfg.Scenarios)
+		if rounds > c.rounds || d < c.least || d > c.most {
+			t.Errorf("budget %v, %v gone: %d rounds of %v", c.budget, c.gone, rounds, d)
 		}
 	}
 }
