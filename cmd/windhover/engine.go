@@ -16,6 +16,7 @@ import (
 	"github.com/windhover-server/windhover/listen"
 	"github.com/windhover-server/windhover/listen/systemd"
 	"github.com/windhover-server/windhover/proto"
+	"github.com/windhover-server/windhover/ring"
 )
 
 // engine is the lifecycle.Service of the program: the server, and the admin
@@ -112,6 +113,10 @@ func (e *engine) Start() error {
 		}
 	}
 	if err := e.server.Listen(context.Background()); err != nil {
+		var unavailable *ring.UnavailableError
+		if errors.As(err, &unavailable) {
+			err = fmt.Errorf(`transport "ring" was asked for: %w; use --transport auto or portable`, unavailable)
+		}
 		if e.admin != nil {
 			closeAll(e.admin.Listeners())
 		}

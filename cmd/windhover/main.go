@@ -84,7 +84,7 @@ func oneLine(err error) string {
 	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
-		for _, pkg := range []string{"windhover: ", "listen: ", "tlsbridge: ", "proto: "} {
+		for _, pkg := range []string{"windhover: ", "listen: ", "tlsbridge: ", "proto: ", "ring: "} {
 			lines[i] = strings.TrimPrefix(lines[i], pkg)
 		}
 	}

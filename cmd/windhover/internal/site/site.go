@@ -102,24 +102,21 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // open opens a name that the site shows. What is neither a file nor a
-// directory (a device, a named pipe, which would block) does not exist.
+// directory (a device, a named pipe) does not exist.
 func (s *Site) open(name string) (*os.File, fs.FileInfo, error) {
 	if !fs.ValidPath(name) || strings.ContainsRune(name, 0) || s.hidden(name) {
 		return nil, nil, fs.ErrNotExist
 	}
-	info, err := s.root.Stat(name)
+	f, err := s.root.OpenFile(name, os.O_RDONLY|nonBlock, 0)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !info.IsDir() && !info.Mode().IsRegular() {
-		return nil, nil, fs.ErrNotExist
+	info, err := f.Stat()
+	if err == nil && !info.IsDir() && !info.Mode().IsRegular() {
+		err = fs.ErrNotExist
 	}
-	f, err := s.root.Open(name)
 	if err != nil {
-		return nil, nil, err
-	}
-	if info, err = f.Stat(); err != nil {
-		f.Close()
+		_ = f.Close() // nothing was written
 		return nil, nil, err
 	}
 	return f, info, nil

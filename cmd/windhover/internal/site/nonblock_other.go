@@ -1,0 +1,6 @@
+//go:build !unix
+
+package site
+
+// nonBlock is of no use where there are no named pipes among the files.
+const nonBlock = 0
