@@ -20,6 +20,10 @@ import (
 // balancer sends it with its first packet.
 const DefaultTimeout = 5 * time.Second
 
+// drainGrace is how long a new connection is waited for when the server stops,
+// as http.Server.Shutdown does.
+const drainGrace = 5 * time.Second
+
 const (
 	maxHeaderV1 = 107 // PROXY protocol specification, section 2.1
 	headV2      = 16  // signature, version and command, family, length
@@ -118,6 +122,8 @@ type sleeve struct {
 	next   listen.Acceptor
 	head   []byte // an incomplete header; nil once there is an inner protocol
 
+	draining bool // the server is stopping, and there is no inner protocol yet
+
 	// inner is set once, by Data. It is atomic because Gone may come from any
 	// goroutine.
 	inner atomic.Pointer[listen.Protocol]
@@ -157,10 +163,14 @@ func (s *sleeve) start(link listen.Link, rest []byte) listen.Verdict {
 	}
 	s.inner.Store(&inner)
 	s.head = nil
-	if len(rest) == 0 {
-		return listen.Wait
+	v := listen.Wait
+	if len(rest) > 0 {
+		v = inner.Data(rest)
 	}
-	return inner.Data(rest)
+	if v == listen.Wait && s.draining {
+		return inner.Drain()
+	}
+	return v
 }
 
 // read parses a complete header.
@@ -228,11 +238,17 @@ func (s *sleeve) Expired() listen.Verdict {
 	return s.fail(ErrHeaderTimeout)
 }
 
+// Drain lets a connection that has just been made go on for a while: its header
+// and first request may be on their way.
 func (s *sleeve) Drain() listen.Verdict {
 	if inner := s.inner.Load(); inner != nil {
 		return (*inner).Drain()
 	}
-	return listen.Abort
+	if !s.draining {
+		s.draining = true
+		s.link.SetReadDeadline(time.Now().Add(drainGrace))
+	}
+	return listen.Wait
 }
 
 func (s *sleeve) Lost(err error) {

@@ -243,11 +243,22 @@ func TestEndBeforeTheHeader(t *testing.T) {
 	if v := h.outer.EOF(); v != listen.Abort || !errors.Is(h.errors[0], proxyproto.ErrNoHeader) {
 		t.Errorf("half a header: %v %v", v, h.errors)
 	}
-	h = connect(proxyproto.Config{}, peerAddr)
-	if v := h.outer.Drain(); v != listen.Abort {
-		t.Errorf("drain: %v", v)
-	}
 	h.outer.Gone(io.EOF)
+}
+
+func TestDrainWaitsForTheFirstRequest(t *testing.T) {
+	h := connect(proxyproto.Config{Timeout: -1}, peerAddr)
+	if v := h.outer.Drain(); v != listen.Wait || h.link.deadline.IsZero() {
+		t.Errorf("before the header: verdict %v, deadline %v", v, h.link.deadline)
+	}
+	if v := h.feed(append(local(2), "GET / HTTP/1.1"...)); v != listen.Close || string(h.inner.data) != "GET / HTTP/1.1" || strings.Join(h.inner.log, " ") != "Drain" {
+		t.Errorf("with the header: verdict %v, inner protocol got %q and %q", v, h.inner.data, h.inner.log)
+	}
+	h = connect(proxyproto.Config{Timeout: -1}, peerAddr)
+	h.outer.Drain()
+	if v := h.outer.Expired(); v != listen.Abort {
+		t.Errorf("no header comes: %v", v)
+	}
 }
 
 func TestEventsReachTheInnerProtocol(t *testing.T) {
