@@ -1,6 +1,9 @@
 package portable
 
-import "sync"
+import (
+	"net"
+	"sync"
+)
 
 const (
 	// smallBuffer is the least size of the tail of a send queue, and of the
@@ -15,11 +18,15 @@ const (
 
 // buffer is a pooled slice. The box travels with the slice so that taking and
 // giving back allocates nothing.
-type buffer struct{ b []byte }
+type buffer struct {
+	b    []byte
+	pair [2][]byte // b and what is to be sent with it
+	bufs net.Buffers
+}
 
 var (
-	smallBuffers = sync.Pool{New: func() any { return &buffer{make([]byte, 0, smallBuffer)} }}
-	inputBuffers = sync.Pool{New: func() any { return &buffer{make([]byte, inputBuffer)} }}
+	smallBuffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, smallBuffer)} }}
+	inputBuffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, inputBuffer)} }}
 )
 
 // getSmall returns an empty slice with room for at least smallBuffer bytes.

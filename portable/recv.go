@@ -217,7 +217,7 @@ func (l *link) stopTimer() {
 func (l *link) tick() {
 	l.mu.Lock()
 	l.timerOn.Store(false)
-	if l.phase.Load() != watched || l.reading || l.taking || l.watching ||
+	if l.phase.Load() != watched || l.reading || l.taking || l.watching || l.stopping ||
 		l.flags.Load()&(flagAborted|flagDetached|flagEnded) != 0 {
 		l.mu.Unlock()
 		l.sendQueued()
@@ -241,7 +241,6 @@ func (l *link) tick() {
 		return
 	}
 	l.watching = true
-	l.rearmReadLocked(false)
 	l.mu.Unlock()
 	l.sendQueued()
 	l.watch()

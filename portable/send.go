@@ -17,8 +17,9 @@ const (
 	// copyLimit is up to which size Write copies its argument into the queue,
 	// to send both with one plain write.
 	copyLimit = 8 << 10
-	// sendfilePiece is how much ReadFrom sends under one deadline.
-	sendfilePiece = 4 << 20
+	// sendPiece is how much is sent under one deadline: the peer of a longer
+	// one could stop reading for as long as all of it may take.
+	sendPiece = 256 << 10
 )
 
 // sendRate is what SetSendRate demands. It and link.rateEnd are guarded by mu.
@@ -298,15 +299,37 @@ func (l *link) sendBoth(b *buffer, p []byte) (int, error) {
 		}
 		return l.send(p)
 	}
-	q := len(b.b)
-	bufs := net.Buffers{b.b, p}
-	n, err := l.waiting(q+len(p), func() (int64, error) { return bufs.WriteTo(l.conn) })
-	return max(int(n)-q, 0), err
+	if l.passed(&l.wdl) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	first := p[:min(len(p), sendPiece)]
+	b.pair = [2][]byte{b.b, first}
+	b.bufs = b.pair[:]
+	l.beginWait(len(b.b) + len(first))
+	var err error
+	for len(b.bufs) > 0 && err == nil {
+		_, err = b.bufs.WriteTo(l.conn)
+		err = l.waited(err)
+	}
+	l.endWait()
+	unsent := 0
+	for _, rest := range b.bufs {
+		unsent += len(rest)
+	}
+	b.pair, b.bufs = [2][]byte{}, nil
+	if err == nil {
+		n, err := l.send(p[len(first):])
+		return len(first) + n, err
+	}
+	return max(len(first)-unsent, 0), err
 }
 
 // send sends p. Most often the kernel takes it at once, and no deadline needs
 // to be set.
 func (l *link) send(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	if l.raw == nil {
 		return l.sendBlocking(p)
 	}
@@ -323,46 +346,52 @@ func (l *link) send(p []byte) (int, error) {
 }
 
 // sendBlocking sends p, waiting for the peer if need be.
-func (l *link) sendBlocking(p []byte) (int, error) {
-	var done int
-	n, err := l.waiting(len(p), func() (int64, error) {
-		n, err := l.conn.Write(p[done:])
-		done += n
-		return int64(n), err
-	})
-	return int(n), err
+func (l *link) sendBlocking(p []byte) (done int, err error) {
+	for done < len(p) && err == nil {
+		piece := p[done:min(done+sendPiece, len(p))]
+		l.beginWait(len(piece))
+		for len(piece) > 0 && err == nil {
+			var n int
+			n, err = l.conn.Write(piece)
+			done += n
+			if piece = piece[n:]; len(piece) == 0 {
+				err = nil
+			}
+			err = l.waited(err)
+		}
+		l.endWait()
+	}
+	return done, err
 }
 
-// waiting calls op, which sends size bytes in one or more calls, with conn's
-// write deadline set as the deadline and the rate demand.
-func (l *link) waiting(size int, op func() (int64, error)) (int64, error) {
+// beginWait has conn's write deadline set as the deadline and the rate demand
+// for a send of size bytes that may wait.
+func (l *link) beginWait(size int) {
 	l.mu.Lock()
 	l.demand(size)
 	l.blocking = true
 	l.syncWrite()
 	l.mu.Unlock()
-	defer func() {
-		l.mu.Lock()
-		l.blocking = false
-		l.mu.Unlock()
-	}()
-	var total int64
-	for {
-		n, err := op()
-		total += n
-		if err == nil || total >= int64(size) {
-			return total, nil
-		}
-		if l.flags.Load()&flagAborted != 0 {
-			return total, net.ErrClosed
-		}
-		if !isTimeout(err) {
-			return total, err
-		}
-		if err := l.rearmWrite(err); err != nil {
-			return total, err
-		}
+}
+
+func (l *link) endWait() {
+	l.mu.Lock()
+	l.blocking = false
+	l.mu.Unlock()
+}
+
+// waited judges what a write between beginWait and endWait returned. nil means
+// that it is to go on with what is left.
+func (l *link) waited(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case l.flags.Load()&flagAborted != 0:
+		return net.ErrClosed
+	case !isTimeout(err):
+		return err
 	}
+	return l.rearmWrite(err)
 }
 
 // rearmWrite is called when conn's write deadline has passed. It returns the
@@ -468,10 +497,22 @@ func (l *link) ReadFrom(r io.Reader) (int64, error) {
 }
 
 // sendFile sends the next piece of r. It returns 0 at the end.
-func (l *link) sendFile(tc *net.TCPConn, r *io.LimitedReader) (int64, error) {
-	size := min(r.N, sendfilePiece)
-	piece := &io.LimitedReader{R: r.R, N: size}
-	n, err := l.waiting(int(size), func() (int64, error) { return tc.ReadFrom(piece) })
-	r.N -= n
-	return n, err
+func (l *link) sendFile(tc *net.TCPConn, r *io.LimitedReader) (done int64, err error) {
+	if l.passed(&l.wdl) {
+		return 0, os.ErrDeadlineExceeded
+	}
+	piece := &io.LimitedReader{R: r.R, N: min(r.N, sendPiece)}
+	l.beginWait(int(piece.N))
+	for piece.N > 0 && err == nil {
+		var n int64
+		n, err = tc.ReadFrom(piece)
+		done += n
+		if n == 0 && err == nil {
+			break
+		}
+		err = l.waited(err)
+	}
+	l.endWait()
+	r.N -= done
+	return done, err
 }

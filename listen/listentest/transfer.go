@@ -9,7 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/windhover-server/windhover/listen"
 )
@@ -27,6 +29,7 @@ var transferCases = []testCase{
 	{"FullDuplex", testFullDuplex},
 	{"OneByteAtATime", testOneByteAtATime},
 	{"ManyConnections", testManyConnections},
+	{"Disorder", testDisorder},
 	{"ReadFromFile", testReadFromFile},
 	{"ReadFromOther", testReadFromOther},
 }
@@ -246,6 +249,99 @@ func testManyConnections(t *testing.T, e env) {
 	wg.Wait()
 	for range n {
 		receive(t, r.protos, "a connection is missing").lost()
+	}
+}
+
+// Everything at once: messages split anywhere and pipelined, taken by Data or by
+// Read, with and without Watch, with deadlines that pass, answered at once or
+// late. What comes back must be what was sent.
+func testDisorder(t *testing.T, e env) {
+	const clients, messages = 20, 60
+	var seed atomic.Uint64
+	r := serve(t, e, listen.Options{}, func(s *script) { disorderly(s, seed.Add(1)) })
+	var wg sync.WaitGroup
+	for i := range clients {
+		c := r.dial()
+		wg.Go(func() {
+			defer c.Close()
+			dice := rand.New(rand.NewPCG(2, uint64(i)))
+			var out []byte
+			for range messages {
+				n := 1 + dice.IntN(1<<dice.IntN(14))
+				out = append(out, byte(n>>8), byte(n))
+				out = append(out, noise(n)...)
+			}
+			go func() {
+				dice := rand.New(rand.NewPCG(3, uint64(i)))
+				for b := out; len(b) > 0; {
+					n := min(len(b), 1+dice.IntN(1<<dice.IntN(15)))
+					if _, err := c.Write(b[:n]); err != nil {
+						return
+					}
+					b = b[n:]
+					if dice.IntN(8) == 0 {
+						pause(time.Duration(dice.IntN(3000)) * time.Microsecond)
+					}
+				}
+			}()
+			got := make([]byte, len(out))
+			if n, err := io.ReadFull(c, got); err != nil || !bytes.Equal(got, out) {
+				t.Errorf("client %d: %d of %d bytes, %v", i, n, len(out), err)
+			}
+		})
+	}
+	wg.Wait()
+	for range clients {
+		receive(t, r.protos, "a connection is missing").lost()
+	}
+}
+
+// disorderly makes a protocol that echoes messages of a length and bytes.
+func disorderly(s *script, seed uint64) {
+	dice := rand.New(rand.NewPCG(4, seed))
+	var in []byte
+	more := func() bool { // by Read
+		buf := make([]byte, 1+dice.IntN(5000))
+		for {
+			s.link.SetReadDeadline(time.Now().Add(time.Duration(dice.IntN(2000)) * time.Microsecond))
+			n, err := s.link.Read(buf)
+			in = append(in, buf[:n]...)
+			if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+				s.link.SetReadDeadline(time.Time{})
+				return n > 0
+			}
+		}
+	}
+	s.expired = func() listen.Verdict { return listen.Wait }
+	s.data = func(p []byte) listen.Verdict {
+		in = append(in, p...)
+		if dice.IntN(3) == 0 {
+			s.link.Watch()
+		}
+		for {
+			for len(in) < 2 || len(in) < 2+int(in[0])<<8+int(in[1]) {
+				if dice.IntN(2) == 0 {
+					s.link.SetReadDeadline(time.Now().Add(time.Duration(dice.IntN(3000)) * time.Microsecond))
+					return listen.Wait
+				}
+				if !more() {
+					return listen.Close
+				}
+			}
+			n := 2 + int(in[0])<<8 + int(in[1])
+			if dice.IntN(5) == 0 {
+				pause(time.Duration(dice.IntN(4000)) * time.Microsecond)
+			}
+			if dice.IntN(2) == 0 {
+				s.link.End(append(s.link.Begin(), in[:n]...))
+			} else if _, err := s.link.Write(in[:n]); err != nil {
+				return listen.Abort
+			}
+			in = in[n:]
+			if len(in) == 0 {
+				return listen.Wait
+			}
+		}
 	}
 }
 
