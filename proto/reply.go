@@ -2,6 +2,7 @@ package proto
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -365,6 +366,9 @@ func (r *reply) finish() bool {
 	r.c.link.End(b)
 	if r.declared >= 0 && r.written > r.declared {
 		r.closeAfter = true
+	}
+	if r.isHead && r.written > 0 {
+		r.c.log(evHeadBodyWrite, slog.Int64("bytes", r.written))
 	}
 	return !r.closeAfter && r.err == nil
 }

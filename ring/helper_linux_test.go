@@ -83,7 +83,6 @@ type lines struct {
 	line func(c *lines, s string) listen.Verdict
 	buf  string
 
-	mu   sync.Mutex
 	lost chan error
 	gone chan error
 }

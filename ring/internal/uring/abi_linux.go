@@ -206,7 +206,4 @@ const (
 	offSQRing = 0
 	offCQRing = 0x8000000
 	offSQEs   = 0x10000000
-
-	maxEntries  = 32768
-	maxBufferID = 32768
 )
