@@ -35,7 +35,31 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if left := leaked(); code == 0 && left != "" {
+		fmt.Printf("goroutines are left:\n%s\n", left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leaked returns the stacks of goroutines of ours that do not end.
+func leaked() string {
+	var left []string
+	for range 100 {
+		buf := make([]byte, 1<<20)
+		left = left[:0]
+		for _, s := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			if strings.Contains(s, "windhover/") && !strings.Contains(s, ".TestMain(") {
+				left = append(left, s)
+			}
+		}
+		if len(left) == 0 {
+			break
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return strings.Join(left, "\n\n")
 }
 
 const (

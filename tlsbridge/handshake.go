@@ -103,6 +103,9 @@ func (s *sleeve) handshake() (err error) {
 func (s *sleeve) open() listen.Verdict {
 	g := s.hello
 	state := s.tls.ConnectionState()
+	if sw := g.switches[state.NegotiatedProtocol]; sw != nil {
+		s.inner = sw(&s.link, s.inner) // before opened: Gone may come at any time
+	}
 	s.mem.mu.Lock()
 	s.mem.outer.SetReadDeadline(g.readDeadline)
 	s.mem.outer.SetWriteDeadline(g.writeDeadline)
@@ -110,9 +113,6 @@ func (s *sleeve) open() listen.Verdict {
 	s.mem.mu.Unlock()
 	s.hello = nil
 	s.bridge.handshakeDone(s, g, Handshake{State: state})
-	if sw := g.switches[state.NegotiatedProtocol]; sw != nil {
-		s.inner = sw(&s.link, s.inner)
-	}
 	return listen.Wait
 }
 

@@ -41,6 +41,7 @@ func transports(t *testing.T, f func(t *testing.T, tr listen.Transport, network 
 			if err != nil {
 				t.Skipf("no io_uring here: %v", err)
 			}
+			t.Cleanup(func() { tr.Close() })
 			f(t, tr, network)
 		})
 	}
