@@ -134,12 +134,17 @@ func (r *Report) Facts() [][2]string {
 	return facts
 }
 
-// Load says how many connections there are and how long each measurement is.
+// Load says how many connections there are, and how often and for how long
+// they are measured.
 func (s Scenario) Load() string {
-	if s.Kind == "idle" {
-		return fmt.Sprintf("%d connections, rounds: %d.", s.Conns, s.Rounds)
+	rounds := "1 round"
+	if s.Rounds != 1 {
+		rounds = fmt.Sprintf("%d rounds", s.Rounds)
 	}
-	return fmt.Sprintf("%d connections, rounds of %.3g s: %d.", s.Conns, s.Window, s.Rounds)
+	if s.Kind == "idle" {
+		return fmt.Sprintf("%d connections, %s.", s.Conns, rounds)
+	}
+	return fmt.Sprintf("%d connections, %s of %.3g s.", s.Conns, rounds, s.Window)
 }
 
 func orUnknown(s string) string {
