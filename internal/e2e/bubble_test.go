@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"errors"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"testing"
@@ -19,44 +17,38 @@ import (
 // exact.
 type bubble struct {
 	*testing.T
-	ln  *listentest.Memory
-	srv *windhover.Server
+	mode mode
+	ln   *listentest.Memory
+	srv  *windhover.Server
 }
 
-// inBubble runs f with a server of its own, in both forms that the app has.
-// When f returns the server is closed; whatever goroutine is left then fails
-// the test.
-func inBubble(t *testing.T, a app, configure func(*windhover.Server), f func(b *bubble)) {
+// inBubble runs f in a bubble, once for each form of handler. When f returns
+// the servers are closed; whatever goroutine is left then fails the test.
+func inBubble(t *testing.T, f func(b *bubble)) {
 	t.Helper()
 	for _, native := range []bool{false, true} {
-		if native && a.native == nil || !native && a.handler == nil {
-			continue
-		}
-		name := mode{"memory", "pipe", false, native}.String()
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := &windhover.Server{Transport: windhover.Portable, ErrorLog: log.New(io.Discard, "", 0)}
-				if native {
-					s.Native = a.native
-				} else {
-					s.Handler = a.handler
-				}
-				if configure != nil {
-					configure(s)
-				}
-				b := &bubble{T: t, ln: listentest.NewMemory(bubbleBuffer), srv: s}
-				done := make(chan error, 1)
-				go func() { done <- s.Serve(b.ln) }()
-				f(b)
-				if err := s.Close(); err != nil {
-					t.Errorf("Close: %v", err)
-				}
-				if err := <-done; !errors.Is(err, http.ErrServerClosed) {
-					t.Errorf("Serve returned %v", err)
-				}
-			})
+		m := mode{"memory", "pipe", false, native}
+		t.Run(m.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { f(&bubble{T: t, mode: m}) })
 		})
 	}
+}
+
+// serve serves the app until the bubble ends.
+func (b *bubble) serve(a app, configure ...func(*windhover.Server)) {
+	b.Helper()
+	b.srv = b.mode.server(b.T, a, configure...)
+	b.ln = listentest.NewMemory(bubbleBuffer)
+	done := make(chan error, 1)
+	go func() { done <- b.srv.Serve(b.ln) }()
+	b.Cleanup(func() {
+		if err := b.srv.Close(); err != nil {
+			b.Errorf("Close: %v", err)
+		}
+		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
+			b.Errorf("Serve returned %v", err)
+		}
+	})
 }
 
 // bubbleBuffer is how many bytes a connection holds in each direction: few, so

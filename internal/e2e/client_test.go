@@ -131,6 +131,7 @@ func (c *rawClient) ended() string {
 	case <-time.After(patience):
 		c.t.Fatalf("the connection did not end; received %q", c.transcript())
 	}
+	c.conn.Close() // as clients do; the server is waiting for it
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !gone(c.err) {

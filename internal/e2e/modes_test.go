@@ -83,6 +83,12 @@ func run(t *testing.T, f func(t *testing.T, m mode)) {
 // server's configuration.
 func (m mode) serve(t *testing.T, a app, configure ...func(*windhover.Server)) *served {
 	t.Helper()
+	return start(t, m, m.server(t, a, configure...))
+}
+
+// server makes the server that serves the app in this mode.
+func (m mode) server(t *testing.T, a app, configure ...func(*windhover.Server)) *windhover.Server {
+	t.Helper()
 	s := &windhover.Server{Transport: m.windhover(), ErrorLog: log.New(io.Discard, "", 0), DisableHTTP2: true}
 	switch {
 	case m.native && a.native != nil:
@@ -98,7 +104,7 @@ func (m mode) serve(t *testing.T, a app, configure ...func(*windhover.Server)) *
 	for _, f := range configure {
 		f(s)
 	}
-	return start(t, m, s)
+	return s
 }
 
 // needTransport skips the test, with the reason, where there is no such

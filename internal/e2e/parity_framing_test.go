@@ -62,19 +62,19 @@ var framingCases = []parityCase{
 		differs: "the length that was wrong does not keep the right one from being found", differently: "Content-Length: 4\n"},
 	{name: "stated length, negative", serve: headers("Content-Length", "-4"), talk: once(get("/")),
 		differs: "the length that was wrong does not keep the right one from being found", differently: "Content-Length: 4\n"},
-	{name: "more than the stated length", serve: func(w http.ResponseWriter, _ *http.Request, note noteFunc) {
+	{name: "more than the stated length", closes: true, serve: func(w http.ResponseWriter, _ *http.Request, note noteFunc) {
 		w.Header().Set("Content-Length", "5")
 		n, err := io.WriteString(w, "hello")
 		note("%d %v", n, err)
 		n, err = io.WriteString(w, " world")
 		note("%d, too long: %v", n, errors.Is(err, http.ErrContentLength))
 	}, talk: once(get("/"))},
-	{name: "less than the stated length", serve: headers("Content-Length", "10"), talk: once(get("/"))},
-	{name: "nothing of the stated length", serve: func(w http.ResponseWriter, _ *http.Request, _ noteFunc) {
+	{name: "less than the stated length", closes: true, serve: headers("Content-Length", "10"), talk: once(get("/"))},
+	{name: "nothing of the stated length", closes: true, serve: func(w http.ResponseWriter, _ *http.Request, _ noteFunc) {
 		w.Header().Set("Content-Length", "10")
 	}, talk: once(get("/"))},
 	{name: "transfer coding set by the handler", serve: headers("Transfer-Encoding", "chunked"), talk: once(get("/"))},
-	{name: "connection close set by the handler", serve: headers("Connection", "close"), talk: once(get("/"))},
+	{name: "connection close set by the handler", closes: true, serve: headers("Connection", "close"), talk: once(get("/"))},
 	{name: "connection keep-alive set by the handler", serve: headers("Connection", "keep-alive"), talk: once(get("/"))},
 	{name: "connection upgrade set by the handler", serve: headers("Connection", "Upgrade", "Upgrade", "h2c"), talk: once(get("/"))},
 
@@ -148,12 +148,12 @@ var framingCases = []parityCase{
 	{name: "ServeContent, not modified", serve: serveContent, talk: once(get("/", `If-None-Match: "tag"`))},
 	{name: "ServeContent, HEAD", serve: serveContent, talk: once(request("HEAD", "/", "")), heads: []int{0}},
 
-	{name: "HTTP/1.0", serve: write("hello"), talk: once("GET / HTTP/1.0\r\n\r\n")},
-	{name: "HTTP/1.0, long body is not chunked", serve: write(long, long), talk: once("GET / HTTP/1.0\r\n\r\n")},
+	{name: "HTTP/1.0", closes: true, serve: write("hello"), talk: once("GET / HTTP/1.0\r\n\r\n")},
+	{name: "HTTP/1.0, long body is not chunked", closes: true, serve: write(long, long), talk: once("GET / HTTP/1.0\r\n\r\n")},
 	{name: "HTTP/1.0 keep-alive", serve: write("hello"), talk: once("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")},
-	{name: "HTTP/1.0 keep-alive, long body", serve: write(long, long), talk: once("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")},
+	{name: "HTTP/1.0 keep-alive, long body", closes: true, serve: write(long, long), talk: once("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")},
 	{name: "HTTP/1.0 keep-alive, no body", serve: status(204, ""), talk: once("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")},
-	{name: "client asks to close", serve: write("hello"), talk: once(get("/", "Connection: close"))},
+	{name: "client asks to close", closes: true, serve: write("hello"), talk: once(get("/", "Connection: close"))},
 	{name: "pipelined requests", serve: func(w http.ResponseWriter, r *http.Request, _ noteFunc) { io.WriteString(w, r.URL.Path) },
 		talk: once(get("/1") + get("/2") + request("POST", "/3", "unread") + get("/4"))},
 }
@@ -202,8 +202,8 @@ var interimCases = []parityCase{
 		c.send("hello")
 	}},
 	{name: "Expect without a body", serve: readAll, talk: once(get("/", "Expect: 100-continue"))},
-	{name: "Expect of HTTP/1.0 is ignored", serve: readAll, talk: once("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")},
-	{name: "Expect of something else", serve: readAll, talk: once(get("/", "Expect: a-miracle"))},
+	{name: "Expect of HTTP/1.0 is ignored", closes: true, serve: readAll, talk: once("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello")},
+	{name: "Expect of something else", closes: true, serve: readAll, talk: once(get("/", "Expect: a-miracle"))},
 
 	{name: "trailers announced", serve: func(w http.ResponseWriter, _ *http.Request, _ noteFunc) {
 		w.Header().Set("Trailer", "X-Sum, X-Unset")
