@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/windhover-server/windhover"
 	"github.com/windhover-server/windhover/cmd/windhover/internal/config"
@@ -78,11 +80,17 @@ func adminServer(cfg *config.Config, h http.Handler, o *origins, logger *slog.Lo
 
 // limits translates: proto.Limits has the default at zero and no limit below.
 // A response buffer of zero bytes is one of one byte: every write waits until
-// the kernel has all of it. The other zeros are enforced by zeroLimits.
+// the kernel has all of it. The other zeros are enforced by zeroLimits. Upgraded
+// connections always have a limit, if only one that nobody reaches: the server
+// counts hijacked ones only under a limit, and the drain wants to know of them.
 func limits(c *config.Limits) proto.Limits {
+	upgraded := c.MaxConcurrentUpgradedConnections
+	if upgraded == config.Unlimited {
+		upgraded = math.MaxInt64
+	}
 	return proto.Limits{
 		MaxConcurrentConnections:         c.MaxConcurrentConnections,
-		MaxConcurrentUpgradedConnections: c.MaxConcurrentUpgradedConnections,
+		MaxConcurrentUpgradedConnections: upgraded,
 		MaxRequestBodySize:               c.MaxRequestBodySize,
 		MaxRequestBufferSize:             int(c.MaxRequestBufferSize),
 		MaxResponseBufferSize:            int(cmp.Or(c.MaxResponseBufferSize, 1)),
@@ -167,8 +175,31 @@ func (e *engine) Shutdown(ctx context.Context) error {
 	if err := e.server.Shutdown(ctx); err != nil {
 		return err
 	}
+	if err := e.awaitUpgraded(ctx); err != nil {
+		return err
+	}
 	return e.closeAdmin()
 }
+
+// awaitUpgraded waits for what handlers have taken out of the server with
+// Hijack, which Shutdown does not: the WebSockets of the proxy. They cannot be
+// told, so they have until the limit.
+func (e *engine) awaitUpgraded(ctx context.Context) error {
+	ticker := time.NewTicker(upgradedPoll)
+	defer ticker.Stop()
+	for e.server.Stats().UpgradedConnections > 0 {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// upgradedPoll is how often the connections are counted that nobody announces
+// the end of.
+const upgradedPoll = 50 * time.Millisecond
 
 // Close implements lifecycle.Service.
 func (e *engine) Close() error { return errors.Join(e.server.Close(), e.closeAdmin()) }

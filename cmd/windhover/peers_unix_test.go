@@ -103,6 +103,48 @@ func metric(t *testing.T, admin, name string) float64 {
 	return v
 }
 
+func TestDrainLetsWebSocketsGoOn(t *testing.T) { onEachTransport(t, drainLetsWebSocketsGoOn) }
+
+func drainLetsWebSocketsGoOn(t *testing.T, transport string) {
+	p := windhover(t, "proxy", echoBackend(t).URL, transport, "--urls", any4)
+	ws, err := websocket.Dial("ws"+strings.TrimPrefix(p.url(), "http"), "", p.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	p.signal(syscall.SIGTERM)
+	awaitRefused(t, p.url())
+	if err := websocket.Message.Send(ws, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 5)
+	if _, err := io.ReadFull(ws, got); err != nil || string(got) != "hello" {
+		t.Errorf("%q %v", got, err)
+	}
+	ws.Close()
+	if status := p.wait(); status != 0 || strings.Contains(p.stderr.String(), "drain limit") {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+func TestDrainLimitEndsWebSockets(t *testing.T) { onEachTransport(t, drainLimitEndsWebSockets) }
+
+func drainLimitEndsWebSockets(t *testing.T, transport string) {
+	p := windhover(t, "proxy", echoBackend(t).URL, transport, "--urls", any4, "--shutdown-timeout", "100ms")
+	ws, err := websocket.Dial("ws"+strings.TrimPrefix(p.url(), "http"), "", p.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	p.signal(syscall.SIGTERM)
+	if status := p.wait(); status != 0 || !strings.Contains(p.stderr.String(), "drain limit") {
+		t.Errorf("exit status %d", status)
+	}
+	if _, err := ws.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is still there")
+	}
+}
+
 func TestBehindNginx(t *testing.T) { onEachTransport(t, behindNginx) }
 
 func behindNginx(t *testing.T, transport string) {
