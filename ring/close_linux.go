@@ -66,6 +66,11 @@ func (l *loop) finish(k *link) {
 		l.end(k)
 		return
 	}
+	if last && k.status&spoken == 0 {
+		k.breakOff(errAborted) // no answer that a reset could destroy
+		k.kick()
+		return
+	}
 	if k.status&shut == 0 && (last || k.status&halfClose != 0) {
 		k.status |= shut
 		_ = unix.Shutdown(int(k.fd), unix.SHUT_WR) // ENOTCONN: receiving tells
@@ -96,9 +101,7 @@ func (l *loop) end(k *link) {
 	k.wakeReader()
 	k.wakeWriter()
 	if k.status&detached != 0 {
-		k.status |= lostTold // there is no Lost to call, but one link fewer
-		l.t.linkGone(l)
-		return
+		return // the socket is somebody else's
 	}
 	if n := k.names; n != nil && n.conn != nil {
 		n.release()
@@ -171,6 +174,8 @@ func (k *link) Detach() (net.Conn, []byte, error) {
 	k.status |= detached
 	k.readDeadline, k.writeDeadline, k.rateDeadline = 0, 0, 0
 	k.fd = -1
+	n := k.name()
+	n.local, n.remote = conn.LocalAddr(), conn.RemoteAddr()
 	received := append([]byte(nil), k.in.rest()...)
 	return conn, received, nil
 }

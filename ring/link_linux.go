@@ -16,7 +16,7 @@ import (
 )
 
 // status is a set of facts about a link, guarded by its lock.
-type status uint32
+type status uint64
 
 const (
 	running   status = 1 << iota // a protocol call is under way
@@ -31,6 +31,7 @@ const (
 	eof                          // the peer half-closed
 	eofTold                      // … and the protocol knows
 	closing                      // verdict Close
+	spoken                       // something has been sent or queued
 	halfClose                    // CloseWrite: half-close once everything is sent
 	shut                         // our side is half-closed
 	lingering                    // waiting for the peer's end, discarding input
@@ -144,6 +145,9 @@ func (k *link) next() (event, *buffer) {
 	case k.in.len() > 0:
 		b := k.in
 		k.in = nil
+		if k.status&paused != 0 {
+			k.kick() // to receive again
+		}
 		return evData, b
 	case k.status&(eof|eofTold) == eof:
 		k.status |= eofTold

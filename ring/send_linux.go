@@ -35,9 +35,12 @@ func (k *link) End(b []byte) {
 	case k.tail.len() == 0:
 		k.tail.free()
 		k.tail = nil
-	case k.status&(offLoop|dirty) == offLoop:
-		k.status |= dirty
-		k.loop.watch.soon(k)
+	default:
+		k.status |= spoken
+		if k.status&(offLoop|dirty) == offLoop {
+			k.status |= dirty
+			k.loop.watch.soon(k)
+		}
 	}
 	k.mu.Unlock()
 }
@@ -54,6 +57,7 @@ func (k *link) sendNow() error {
 		if err != nil || n == 0 {
 			return err
 		}
+		k.wakeWriter() // who may be waiting for the queue to shrink
 	}
 	if k.tail != nil {
 		k.tail.free()
@@ -70,6 +74,7 @@ func (k *link) send(p []byte, flags int) (n int, err error) {
 		n, err = uring.Send(int(k.fd), p, flags)
 		switch {
 		case err == nil:
+			k.status |= spoken
 			return n, nil
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -188,14 +193,6 @@ func (k *link) unmeter() {
 	}
 }
 
-// sendLimit is how many unsent bytes let a writer go on.
-func (k *link) sendLimit() int {
-	if n := k.srv.opt.SendBuffer; n >= 0 {
-		return n
-	}
-	return int(^uint(0) >> 1)
-}
-
 // writable reports why a writer has to give up, or nil. The lock is held.
 func (k *link) writable() error {
 	if err := k.failure(); err != nil {
@@ -227,7 +224,7 @@ func (k *link) Flush() error {
 		if err := k.pushOut(); err != nil {
 			return err
 		}
-		if n := k.unsent(); n == 0 || n < k.sendLimit() {
+		if n, limit := k.unsent(), k.srv.opt.SendBuffer; n == 0 || limit < 0 || n < limit {
 			return nil
 		}
 		k.awaitWriter()
@@ -260,11 +257,12 @@ func (k *link) writeRest(p []byte) (done int, err error) {
 			return done, err
 		}
 		rest := p[done:]
-		if len(rest) <= copyMost && k.unsent()+len(rest) <= k.sendLimit() {
+		if limit := k.srv.opt.SendBuffer; limit < 0 || len(rest) <= copyMost && k.unsent()+len(rest) <= limit {
 			if k.tail == nil {
 				k.tail = newBuffer()
 			}
 			k.tail.add(rest)
+			k.status |= spoken
 			return len(p), k.pushOut()
 		}
 		if k.flight != nil {
@@ -364,6 +362,7 @@ func (k *link) sendfile(src int, limit int64) (done int64, err error) {
 		if n > 0 {
 			done += int64(n)
 			moved += n
+			k.status |= spoken
 		}
 		switch {
 		case n == 0 && err == nil:
