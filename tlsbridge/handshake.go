@@ -111,6 +111,9 @@ func (s *sleeve) open() listen.Verdict {
 	s.mem.outer.SetWriteDeadline(g.writeDeadline)
 	s.opened.Store(true)
 	s.mem.mu.Unlock()
+	if err := s.gone.Load(); err != nil {
+		s.inner.Gone(*err)
+	}
 	s.hello = nil
 	s.bridge.handshakeDone(s, g, Handshake{State: state})
 	return listen.Wait

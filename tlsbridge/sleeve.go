@@ -21,8 +21,9 @@ type sleeve struct {
 	mem    memConn
 	link   innerLink
 
-	opened atomic.Bool // the handshake is done
-	hello  *greeting   // nil once opened
+	opened atomic.Bool           // the handshake is done
+	gone   atomic.Pointer[error] // what Gone said while it was not
+	hello  *greeting             // nil once opened
 
 	ended    bool  // the inner protocol knows that there is no more input
 	wrote    bool  // the inner protocol has written during EOF
@@ -174,6 +175,11 @@ func (s *sleeve) Lost(err error) {
 
 // Gone implements [listen.Protocol].
 func (s *sleeve) Gone(err error) {
+	if !s.opened.Load() {
+		// A client may send its request and leave before its handshake has
+		// been read: open passes this on.
+		s.gone.Store(&err)
+	}
 	if s.opened.Load() {
 		s.inner.Gone(err)
 	}
