@@ -300,12 +300,14 @@ func TestAbortOnTransports(t *testing.T) {
 		}
 		<-(<-made).lost
 
-		if tc, ok := f.dialRaw(t).(*net.TCPConn); ok {
-			tc.Write([]byte{22, 3, 1})
+		raw := f.dialRaw(t)
+		p := <-made
+		raw.Write([]byte{22, 3, 1})
+		if tc, ok := raw.(*net.TCPConn); ok {
 			tc.SetLinger(0)
-			tc.Close()
-			<-(<-made).lost
 		}
+		raw.Close()
+		<-p.lost
 	})
 }
 
