@@ -65,7 +65,7 @@ func serveMuxApp() http.Handler {
 
 func chiApp() http.Handler {
 	r := chi.NewRouter()
-	r.Use(middleware.RequestID, middleware.RealIP, middleware.Recoverer, middleware.Compress(5))
+	r.Use(middleware.RequestID, middleware.Recoverer, middleware.Compress(5))
 	r.Get("/users/{name}", func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, "hello "+chi.URLParam(r, "name"))
 	})
