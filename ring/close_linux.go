@@ -172,7 +172,7 @@ func (k *link) Detach() (net.Conn, []byte, error) {
 		return nil, nil, err
 	}
 	k.status |= detached
-	k.readDeadline, k.writeDeadline, k.rateDeadline = 0, 0, 0
+	k.readDeadline, k.writeDeadline = 0, 0
 	k.fd = -1
 	n := k.name()
 	n.local, n.remote = conn.LocalAddr(), conn.RemoteAddr()

@@ -42,6 +42,7 @@ const (
 	lateRead                     // the read deadline passed while nobody read
 	draining                     // Drain is to be called
 	dirty                        // on the loop's list of links to flush soon
+	metered                      // something is unsent, and the send rate watched
 	paused                       // not receiving: enough is waiting to be read
 	ended                        // out of the loop's table
 	lostTold                     // Lost has been or is being called
@@ -81,7 +82,7 @@ type link struct {
 	lingerEnd     int64
 	rate          float64 // bytes per nanosecond; 0 is off
 	grace         int64
-	rateDeadline  int64
+	paidUntil     int64 // see send_linux.go
 	timer         timer
 	armedAt       int64 // when timer fires; 0 is not set
 
@@ -338,8 +339,11 @@ func (k *link) SetSendRate(bytesPerSecond float64, grace time.Duration) {
 	k.mu.Lock()
 	k.rate = bytesPerSecond / float64(time.Second)
 	k.grace = int64(grace)
-	k.rateDeadline = 0
-	k.meter(k.unsent())
+	k.paidUntil = 0
+	k.status &^= metered
+	if k.unsent() > 0 {
+		k.meter()
+	}
 	k.mu.Unlock()
 }
 
@@ -384,7 +388,7 @@ func (k *link) due(now int64) {
 			k.kick()
 		}
 	}
-	if passed(k.rateDeadline) && (k.writer != nil || k.unsent() > 0) {
+	if k.status&metered != 0 && passed(k.paidUntil+k.grace) && (k.writer != nil || k.unsent() > 0) {
 		k.breakOff(listen.ErrSlowPeer)
 		k.kick()
 	}

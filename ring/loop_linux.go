@@ -81,6 +81,7 @@ type loop struct {
 	// Shared.
 	t         *Transport
 	word      atomic.Uint64 // see lead_linux.go
+	time      atomic.Int64  // the clock at the start of this turn
 	parked    atomic.Bool
 	woken     atomic.Bool
 	load      atomic.Int64 // links, for spreading
@@ -163,6 +164,7 @@ func (l *loop) turns() {
 	for {
 		l.hear()
 		l.noteThread()
+		l.time.Store(l.t.now())
 		if !l.reap() || !l.serve() {
 			return
 		}

@@ -74,7 +74,7 @@ func (k *link) send(p []byte, flags int) (n int, err error) {
 		n, err = uring.Send(int(k.fd), p, flags)
 		switch {
 		case err == nil:
-			k.status |= spoken
+			k.accepted(n)
 			return n, nil
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -127,7 +127,7 @@ func (l *loop) launch(k *link) {
 		}
 	}
 	k.flight, k.tail = k.tail, nil
-	k.meter(k.flight.len())
+	k.meter()
 	l.fly(k)
 }
 
@@ -156,6 +156,7 @@ func (l *loop) sent(k *link, c uring.CQE) bool {
 	switch errno := unix.Errno(-min(c.Res, 0)); {
 	case errno == 0:
 		k.flight.off += int(c.Res)
+		k.accepted(int(c.Res))
 	case errno == unix.ECANCELED || errno == unix.EINTR || errno == unix.EAGAIN:
 		// ECANCELED: the thread that submitted has exited.
 	default:
@@ -173,23 +174,36 @@ func (l *loop) sent(k *link, c uring.CQE) bool {
 	return l.after(k)
 }
 
-// meter extends the time by which the peer must have taken what is unsent, now
-// that n more bytes are on their way. The lock is held.
-func (k *link) meter(n int) {
-	if k.rate <= 0 || n == 0 {
+// The send rate is kept as a point in time, paidUntil: each byte that the peer
+// takes moves it on by what a byte may take, from now at the earliest. While
+// bytes are unsent, it must not fall behind by more than the grace period.
+
+// accepted takes note that the socket has taken n bytes. The lock is held.
+func (k *link) accepted(n int) {
+	k.status |= spoken
+	if k.rate <= 0 {
 		return
 	}
-	if k.rateDeadline == 0 {
-		k.rateDeadline = k.loop.t.now() + k.grace
+	if k.status&metered == 0 {
+		k.paidUntil = max(k.paidUntil, k.loop.time.Load())
 	}
-	k.rateDeadline += int64(float64(n) / k.rate)
-	k.setTimer(k.rateDeadline)
+	k.paidUntil += int64(float64(n) / k.rate)
 }
 
-// unmeter stops the clock when everything has left. The lock is held.
+// meter starts the clock: something is left unsent. The lock is held.
+func (k *link) meter() {
+	if k.rate <= 0 || k.status&metered != 0 {
+		return
+	}
+	k.status |= metered
+	k.paidUntil = max(k.paidUntil, k.loop.time.Load())
+	k.setTimer(k.paidUntil + k.grace)
+}
+
+// unmeter stops the clock if everything has been sent. The lock is held.
 func (k *link) unmeter() {
 	if k.unsent() == 0 {
-		k.rateDeadline = 0
+		k.status &^= metered
 	}
 }
 
@@ -202,6 +216,12 @@ func (k *link) writable() error {
 		return unix.EPIPE
 	}
 	if k.writeDeadline != 0 && k.loop.t.now() >= k.writeDeadline {
+		if k.unsent() > 0 {
+			// What is queued may not be sent any more, nor may anything behind
+			// it.
+			k.breakOff(os.ErrDeadlineExceeded)
+			k.kick()
+		}
 		return os.ErrDeadlineExceeded
 	}
 	return nil
@@ -213,12 +233,6 @@ func (k *link) Flush() error {
 	defer k.unlock()
 	for {
 		if err := k.writable(); err != nil {
-			if k.unsent() > 0 && errors.Is(err, os.ErrDeadlineExceeded) {
-				// What is queued may not be sent any more, nor may anything
-				// behind it.
-				k.breakOff(err)
-				k.kick()
-			}
 			return err
 		}
 		if err := k.pushOut(); err != nil {
@@ -251,7 +265,6 @@ func (k *link) Write(p []byte) (int, error) {
 // after.
 func (k *link) writeRest(p []byte) (done int, err error) {
 	defer k.unmeter()
-	moved := 0 // since the last wait
 	for {
 		if err := k.writable(); err != nil {
 			return done, err
@@ -275,7 +288,6 @@ func (k *link) writeRest(p []byte) (done int, err error) {
 		if k.tail.len() == 0 {
 			n, err := k.send(rest, 0)
 			done += n
-			moved += n
 			if err != nil || done == len(p) {
 				return done, err
 			}
@@ -283,16 +295,15 @@ func (k *link) writeRest(p []byte) (done int, err error) {
 				continue
 			}
 		}
-		k.awaitRoom(moved)
-		moved = 0
+		k.awaitRoom()
 	}
 }
 
-// awaitRoom blocks until the socket may take more, for a writer that has sent n
-// bytes since it last came here, or is about to wait for the first time. The
-// lock is held before and after.
-func (k *link) awaitRoom(n int) {
-	k.meter(max(n, 1))
+// awaitRoom blocks until the socket may take more. The lock is held before and
+// after.
+func (k *link) awaitRoom() {
+	k.loop.time.Store(k.loop.t.now())
+	k.meter()
 	k.status |= wantPoll
 	k.kick()
 	k.awaitWriter()
@@ -340,7 +351,6 @@ func (k *link) sendfile(src int, limit int64) (done int64, err error) {
 	k.mu.Lock()
 	defer k.unlock()
 	defer k.unmeter()
-	moved := 0 // since the last wait
 	for done < limit {
 		if err := k.writable(); err != nil {
 			return done, err
@@ -353,23 +363,20 @@ func (k *link) sendfile(src int, limit int64) (done int64, err error) {
 			return done, err
 		}
 		if k.tail.len() > 0 {
-			k.awaitRoom(moved)
-			moved = 0
+			k.awaitRoom()
 			continue
 		}
 		raceRelease()
 		n, err := unix.Sendfile(int(k.fd), src, nil, int(min(limit-done, sendfileMost)))
 		if n > 0 {
 			done += int64(n)
-			moved += n
-			k.status |= spoken
+			k.accepted(n)
 		}
 		switch {
 		case n == 0 && err == nil:
 			return done, nil // end of file
 		case errors.Is(err, unix.EAGAIN):
-			k.awaitRoom(moved)
-			moved = 0
+			k.awaitRoom()
 		case errors.Is(err, unix.EINTR), err == nil:
 		case done == 0 && (errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP)):
 			return 0, errors.ErrUnsupported
