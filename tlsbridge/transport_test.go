@@ -205,7 +205,7 @@ func TestManyConnectionsAtOnce(t *testing.T) {
 
 // A large download and a large upload, read by blocking calls.
 func TestBulkOnTransports(t *testing.T) {
-	const size = 8 << 20
+	const size = 2 << 20
 	want := make([]byte, size)
 	for i := range want {
 		want[i] = byte(i >> 3)
