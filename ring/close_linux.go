@@ -67,7 +67,7 @@ func (l *loop) finish(k *link) {
 		return
 	}
 	if last && k.status&spoken == 0 {
-		k.breakOff(errAborted) // no answer that a reset could destroy
+		k.breakOff(errAborted, true) // no answer that a reset could destroy
 		k.kick()
 		return
 	}
@@ -167,7 +167,7 @@ func (k *link) Detach() (net.Conn, []byte, error) {
 	}
 	conn, err := k.takeConn()
 	if err != nil {
-		k.breakOff(err)
+		k.breakOff(err, false)
 		k.kick()
 		return nil, nil, err
 	}

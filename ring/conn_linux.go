@@ -112,7 +112,7 @@ func (k *link) watchConn(conn net.Conn, done chan<- struct{}) {
 		err = rc.Read(func(uintptr) bool { return false })
 	}
 	if !os.IsTimeout(err) {
-		k.Abort()
+		k.abort(true) // as closing the socket itself would
 	}
 }
 

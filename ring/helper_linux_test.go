@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/windhover-server/windhover/listen"
 )
 
@@ -163,5 +165,13 @@ func wantEnd(t *testing.T, c net.Conn) {
 	t.Helper()
 	if rest, err := io.ReadAll(bufio.NewReader(c)); err != nil || len(rest) > 0 {
 		t.Fatalf("end of stream wanted, got %q, %v", rest, err)
+	}
+}
+
+// wantReset reads a reset.
+func wantReset(t *testing.T, c net.Conn) {
+	t.Helper()
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, unix.ECONNRESET) {
+		t.Fatalf("reset wanted, got %v", err)
 	}
 }

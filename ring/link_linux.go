@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/windhover-server/windhover/listen"
+	"github.com/windhover-server/windhover/ring/internal/uring"
 )
 
 // status is a set of facts about a link, guarded by its lock.
@@ -86,7 +87,8 @@ type link struct {
 	timer         timer
 	armedAt       int64 // when timer fires; 0 is not set
 
-	names *names
+	lingered int32 // bytes discarded while lingering
+	names    *names
 }
 
 // names are what a link needs only when somebody asks.
@@ -171,7 +173,7 @@ func (k *link) settle(v listen.Verdict, turn uint64) (event, *buffer) {
 	case listen.Close:
 		k.status |= closing
 	case listen.Abort:
-		k.breakOff(errAborted)
+		k.breakOff(errAborted, false)
 	case listen.Detached:
 		k.status |= detached
 	}
@@ -203,10 +205,11 @@ func (k *link) unlock() {
 }
 
 // breakOff ends the link for reason err: whatever is in the kernel for it
-// completes soon, because the socket is shut down. The first reason counts.
-// The lock is held; the caller unlocks with unlock and sees to it that the
-// loop looks at the link.
-func (k *link) breakOff(err error) {
+// completes soon. Unless gently, a TCP peer gets a reset: it must not take what
+// it has got for all there was, and nothing is kept for one that does not read.
+// The first reason counts. The lock is held; the caller unlocks with unlock and
+// sees to it that the loop looks at the link.
+func (k *link) breakOff(err error, gently bool) {
 	if k.status&(broken|ended|detached) != 0 {
 		return
 	}
@@ -215,7 +218,9 @@ func (k *link) breakOff(err error) {
 	if k.status&running != 0 {
 		k.status |= goneDue
 	}
-	_ = unix.Shutdown(int(k.fd), unix.SHUT_RDWR) // ENOTCONN after a reset is as good
+	if gently || !k.srv.tcp || uring.Reset(int(k.fd)) != nil {
+		_ = unix.Shutdown(int(k.fd), unix.SHUT_RDWR) // ENOTCONN after a reset is as good
+	}
 	k.wakeReader()
 	k.wakeWriter()
 }
@@ -243,11 +248,11 @@ func (k *link) kick() {
 }
 
 // Abort implements [listen.Link].
-func (k *link) Abort() { k.abort(errAborted) }
+func (k *link) Abort() { k.abort(false) }
 
-func (k *link) abort(err error) {
+func (k *link) abort(gently bool) {
 	k.mu.Lock()
-	k.breakOff(err)
+	k.breakOff(errAborted, gently)
 	k.kick()
 	k.unlock()
 }
@@ -384,16 +389,16 @@ func (k *link) due(now int64) {
 		if k.writer != nil {
 			k.wakeWriter()
 		} else {
-			k.breakOff(os.ErrDeadlineExceeded)
+			k.breakOff(os.ErrDeadlineExceeded, false)
 			k.kick()
 		}
 	}
 	if k.status&metered != 0 && passed(k.paidUntil+k.grace) && (k.writer != nil || k.unsent() > 0) {
-		k.breakOff(listen.ErrSlowPeer)
+		k.breakOff(listen.ErrSlowPeer, false)
 		k.kick()
 	}
 	if passed(k.lingerEnd) {
-		k.breakOff(errAborted)
+		k.breakOff(errAborted, true)
 		k.kick()
 	}
 	k.unlock()

@@ -262,6 +262,7 @@ func TestReadTakesWhatArrivesDuringACall(t *testing.T) {
 		t.Run(fmt.Sprint(d), func(t *testing.T) {
 			tr := newTransport(t, Options{Rings: 1, Dispatch: d})
 			accept, _ := acceptLines(func(c *lines, s string) listen.Verdict {
+				c.say("ready\n")
 				var n, sum int
 				buf := make([]byte, 3000)
 				for n < 1<<20 {
@@ -280,20 +281,16 @@ func TestReadTakesWhatArrivesDuringACall(t *testing.T) {
 			})
 			c := dial(t, serve(t, tr, listen.Options{ReceiveBuffer: 10000}, accept))
 			for range 3 {
-				fmt.Fprintln(c, "upload")
-				if got := hearWhile(t, c, bytes.Repeat([]byte{3}, 1<<20)); got != fmt.Sprint(1<<20, " ", 3<<20) {
+				if got := ask(t, c, "upload"); got != "ready" {
+					t.Fatal(got)
+				}
+				go c.Write(bytes.Repeat([]byte{3}, 1<<20))
+				if got := hear(t, c); got != fmt.Sprint(1<<20, " ", 3<<20) {
 					t.Fatal(got)
 				}
 			}
 		})
 	}
-}
-
-func hearWhile(t *testing.T, c net.Conn, p []byte) string {
-	t.Helper()
-	time.Sleep(time.Millisecond) // the line alone reaches Data
-	go c.Write(p)
-	return hear(t, c)
 }
 
 // What a protocol does not take is bounded, and taken later.
@@ -387,7 +384,7 @@ func TestAbortFromAnotherGoroutine(t *testing.T) {
 		}
 		l.Abort()
 		l.Abort()
-		wantEnd(t, c)
+		wantReset(t, c)
 		if err := get(t, "Lost", l.lost); err != nil {
 			t.Errorf("Lost(%v)", err)
 		}

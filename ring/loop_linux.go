@@ -328,7 +328,7 @@ func (l *loop) hear() {
 func (l *loop) tellPhase(k *link) {
 	k.mu.Lock()
 	if l.phase == aborting {
-		k.breakOff(listen.ErrServerClosed)
+		k.breakOff(listen.ErrServerClosed, k.status&running == 0)
 	} else {
 		k.status |= draining
 	}

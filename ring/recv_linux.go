@@ -60,7 +60,8 @@ func (l *loop) received(k *link, c uring.CQE) bool {
 // memory if there is one, else in the queue. The lock is held.
 func (k *link) store(p []byte) {
 	if k.status&(broken|closing|ended) != 0 {
-		return // nobody will ask for it
+		k.discard(len(p))
+		return
 	}
 	if w := k.reader; w != nil {
 		w.n = copy(w.dst, p)
@@ -74,6 +75,19 @@ func (k *link) store(p []byte) {
 		k.in = newBuffer()
 	}
 	k.in.add(p)
+}
+
+// lingerBytes bounds what a closing connection discards.
+const lingerBytes = 16 << 20
+
+// discard takes note of bytes that nobody will ask for.
+func (k *link) discard(n int) {
+	if k.status&lingering == 0 {
+		return
+	}
+	if k.lingered += int32(n); k.lingered >= lingerBytes {
+		k.breakOff(errAborted, true)
+	}
 }
 
 // receiveEnded handles a completion without bytes. The lock is held.
@@ -102,7 +116,7 @@ func (l *loop) receiveEnded(k *link, errno unix.Errno) {
 		// Whether to receive again is for service to decide.
 		k.status &^= cancelled
 	default:
-		k.breakOff(os.NewSyscallError("recv", errno))
+		k.breakOff(os.NewSyscallError("recv", errno), true)
 	}
 }
 

@@ -195,7 +195,7 @@ func TestThreadExitLosesNoConnection(t *testing.T) {
 				if got := ask(t, gone, "exit"); got != "exit" {
 					t.Fatal(got)
 				}
-				wantEnd(t, gone)
+				wantReset(t, gone)
 				for _, c := range others {
 					fmt.Fprintln(c, "still there")
 					buf := make([]byte, 64)

@@ -82,7 +82,7 @@ func (k *link) send(p []byte, flags int) (n int, err error) {
 			return 0, nil
 		}
 		err = os.NewSyscallError("send", err)
-		k.breakOff(err)
+		k.breakOff(err, true)
 		k.kick()
 		return 0, err
 	}
@@ -160,7 +160,7 @@ func (l *loop) sent(k *link, c uring.CQE) bool {
 	case errno == unix.ECANCELED || errno == unix.EINTR || errno == unix.EAGAIN:
 		// ECANCELED: the thread that submitted has exited.
 	default:
-		k.breakOff(os.NewSyscallError("send", errno))
+		k.breakOff(os.NewSyscallError("send", errno), true)
 	}
 	switch {
 	case k.flight.len() == 0 || k.status&broken != 0:
@@ -219,7 +219,7 @@ func (k *link) writable() error {
 		if k.unsent() > 0 {
 			// What is queued may not be sent any more, nor may anything behind
 			// it.
-			k.breakOff(os.ErrDeadlineExceeded)
+			k.breakOff(os.ErrDeadlineExceeded, false)
 			k.kick()
 		}
 		return os.ErrDeadlineExceeded
@@ -382,7 +382,7 @@ func (k *link) sendfile(src int, limit int64) (done int64, err error) {
 			return 0, errors.ErrUnsupported
 		default:
 			err = os.NewSyscallError("sendfile", err)
-			k.breakOff(err)
+			k.breakOff(err, false)
 			k.kick()
 			return done, err
 		}

@@ -28,6 +28,7 @@ type server struct {
 	rc     syscall.RawConn
 	opt    listen.Options // with defaults filled in
 	accept listen.Acceptor
+	tcp    bool
 	end    chan struct{} // closed by stop
 
 	batch []accepted
@@ -61,7 +62,7 @@ func newServer(t *Transport, ln net.Listener, opt listen.Options, accept listen.
 		opt.Linger = 5 * time.Second
 	}
 	s := &server{t: t, ln: ln, rc: rc, opt: opt, accept: accept, end: make(chan struct{})}
-	if _, ok := ln.(*net.TCPListener); ok {
+	if _, s.tcp = ln.(*net.TCPListener); s.tcp {
 		s.inherit()
 	}
 	return s, nil

@@ -14,13 +14,19 @@ import (
 // every queue is too small.
 func TestTransport(t *testing.T) {
 	for _, d := range []Dispatch{Adaptive, Inline, Workers} {
+		networks := []listentest.Network{listentest.OverTCP()}
+		if d == Adaptive {
+			networks = append(networks, listentest.OverUnix())
+		}
 		t.Run(fmt.Sprint(d), func(t *testing.T) {
-			listentest.Run(t, func(t testing.TB) listen.Transport { return suiteTransport(t, d, normalSizes) })
+			listentest.Run(t, func(t testing.TB) listen.Transport { return suiteTransport(t, d, normalSizes) }, networks...)
 		})
 	}
-	t.Run("tiny", func(t *testing.T) {
-		listentest.Run(t, func(t testing.TB) listen.Transport { return suiteTransport(t, Adaptive, tiny) })
-	})
+	for name, s := range map[string]sizes{"tiny": tiny, "tinyWhole": tinyWhole} {
+		t.Run(name, func(t *testing.T) {
+			listentest.Run(t, func(t testing.TB) listen.Transport { return suiteTransport(t, Adaptive, s) }, listentest.OverTCP())
+		})
+	}
 }
 
 func suiteTransport(t testing.TB, d Dispatch, s sizes) listen.Transport {

@@ -161,7 +161,7 @@ func testShutdownGivesUp(t *testing.T, e env) {
 
 func testDrainIdle(t *testing.T, e env) {
 	var drained atomic.Int32
-	r := serve(t, e, listen.Options{}, func(s *script) {
+	r := serve(t, e, listen.Options{Linger: short}, func(s *script) {
 		s.drain = func() listen.Verdict { drained.Add(1); return listen.Close }
 	})
 	c, s := r.connect()
@@ -266,7 +266,7 @@ func testCloseWhileLingering(t *testing.T, e env) {
 }
 
 func testServeAfterShutdown(t *testing.T, e env) {
-	r := serve(t, e, listen.Options{}, echo)
+	r := serve(t, e, listen.Options{Linger: short}, echo)
 	c, _ := r.connect()
 	say(t, c, "x")
 	hear(t, c, "x")
@@ -282,10 +282,10 @@ func testServeAfterShutdown(t *testing.T, e env) {
 }
 
 func testServeTwo(t *testing.T, e env) {
-	r := serve(t, e, listen.Options{}, echo)
+	r := serve(t, e, listen.Options{Linger: short}, echo)
 	ln, dial := e.network.Listen(t)
 	other := make(chan error, 1)
-	go func() { other <- r.tr.Serve(ln, listen.Options{}, r.accept(echo)) }()
+	go func() { other <- r.tr.Serve(ln, listen.Options{Linger: short}, r.accept(echo)) }()
 	for range 3 {
 		c, _ := r.connect()
 		say(t, c, "one")

@@ -20,3 +20,16 @@ func Send(fd int, p []byte, flags int) (int, error) {
 	}
 	return int(n), nil
 }
+
+// Reset ends a TCP connection with a RST at once, discarding what is unsent:
+// connect(2) to AF_UNSPEC. The descriptor stays open; operations waiting on it
+// fail.
+func Reset(fd int) error {
+	unspec := [16]byte{} // struct sockaddr with sa_family AF_UNSPEC
+	// SAFETY: unspec is live for the call, which only reads it.
+	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(&unspec)), unsafe.Sizeof(unspec))
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
