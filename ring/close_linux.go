@@ -18,12 +18,12 @@ func (l *loop) service(k *link) {
 	case k.status&ended != 0:
 		return
 	case k.status&detached != 0:
-		if k.status&running == 0 {
+		if k.status&running == 0 && k.telling == 0 {
 			l.end(k)
 		}
 		return
 	case k.status&broken != 0:
-		if k.status&(running|armed|polling|starved) == 0 && k.flight == nil {
+		if k.status&(running|armed|polling|starved) == 0 && k.flight == nil && k.telling == 0 {
 			l.end(k)
 		}
 		return
@@ -61,7 +61,7 @@ func (l *loop) finish(k *link) {
 	if k.status&(closing|halfClose) == 0 || k.unsent() > 0 {
 		return
 	}
-	last := k.status&(closing|running) == closing
+	last := k.status&(closing|running) == closing && k.telling == 0
 	if last && k.status&(eof|polling|armed|starved) == eof {
 		l.end(k)
 		return

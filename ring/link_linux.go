@@ -88,6 +88,7 @@ type link struct {
 	armedAt       int64 // when timer fires; 0 is not set
 
 	lingered int32 // bytes discarded while lingering
+	telling  int32 // calls of Gone under way
 	names    *names
 }
 
@@ -173,6 +174,7 @@ func (k *link) settle(v listen.Verdict, turn uint64) (event, *buffer) {
 	case listen.Close:
 		k.status |= closing
 	case listen.Abort:
+		k.status &^= running // nobody is left to be told by Gone
 		k.breakOff(errAborted, false)
 	case listen.Detached:
 		k.status |= detached
@@ -200,8 +202,13 @@ func (k *link) unlock() {
 	} else if errors.Is(err, errAborted) {
 		err = net.ErrClosed
 	}
+	k.telling++ // Lost waits
 	k.mu.Unlock()
 	k.proto.Gone(err)
+	k.mu.Lock()
+	k.telling--
+	k.kick()
+	k.unlock()
 }
 
 // breakOff ends the link for reason err: whatever is in the kernel for it
