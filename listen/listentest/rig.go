@@ -25,28 +25,30 @@ type Network struct {
 	// Resets says that a connection can be reset, and that closing one with
 	// unread input does so.
 	Resets bool
+	// Skip, if set, gives the reason to leave a case out, by its name, or "".
+	Skip func(name string) string
 }
 
 // OverTCP is TCP on the loopback interface.
 func OverTCP() Network {
-	return Network{"tcp", func(t testing.TB) (net.Listener, func() (net.Conn, error)) {
+	return Network{Name: "tcp", Resets: true, Listen: func(t testing.TB) (net.Listener, func() (net.Conn, error)) {
 		return sockets(t, "tcp", "127.0.0.1:0")
-	}, true}
+	}}
 }
 
 // OverUnix is a Unix socket in a directory of the test.
 func OverUnix() Network {
-	return Network{"unix", func(t testing.TB) (net.Listener, func() (net.Conn, error)) {
+	return Network{Name: "unix", Listen: func(t testing.TB) (net.Listener, func() (net.Conn, error)) {
 		return sockets(t, "unix", filepath.Join(t.TempDir(), "s"))
-	}, false}
+	}}
 }
 
 // OverMemory is a [Memory].
 func OverMemory() Network {
-	return Network{"memory", func(testing.TB) (net.Listener, func() (net.Conn, error)) {
+	return Network{Name: "memory", Listen: func(testing.TB) (net.Listener, func() (net.Conn, error)) {
 		m := NewMemory(0)
 		return m, m.Dial
-	}, false}
+	}}
 }
 
 func sockets(t testing.TB, network, addr string) (net.Listener, func() (net.Conn, error)) {

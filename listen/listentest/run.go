@@ -37,7 +37,14 @@ func Run(t *testing.T, newTransport func(testing.TB) listen.Transport, networks 
 			files := descriptors()
 			for _, group := range [][]testCase{transferCases, readCases, deadlineCases, watchCases, writeCases, closeCases, detachCases, lifetimeCases} {
 				for _, c := range group {
-					t.Run(c.name, func(t *testing.T) { c.run(t, env{newTransport, n}) })
+					t.Run(c.name, func(t *testing.T) {
+						if n.Skip != nil {
+							if why := n.Skip(c.name); why != "" {
+								t.Skip(why)
+							}
+						}
+						c.run(t, env{newTransport, n})
+					})
 				}
 			}
 			checkLeaks(t, before, files)
