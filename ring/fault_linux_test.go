@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -215,6 +216,65 @@ func TestWriteDeadlineEndsABlockedWriter(t *testing.T) {
 	fmt.Fprintln(c, "go")
 	if err := get(t, "end of write", result); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatal(err)
+	}
+}
+
+// A client that is stopped keeps what it has been sent from arriving, holds up
+// nobody else, and gets the rest when it goes on.
+func TestStoppedClientGetsTheRestWhenItGoesOn(t *testing.T) {
+	const size = 64 << 20
+	tr := newTransport(t, Options{Rings: 1})
+	started := make(chan struct{}, 1)
+	accept, links := acceptLines(func(c *lines, s string) listen.Verdict {
+		if s != "download" {
+			c.say(s + "\n")
+			return listen.Wait
+		}
+		started <- struct{}{}
+		for range size >> 20 {
+			if n, err := c.Write(make([]byte, 1<<20)); n != 1<<20 || err != nil {
+				t.Errorf("write: %d, %v", n, err)
+			}
+		}
+		return listen.Close
+	})
+	addr := serve(t, tr, listen.Options{}, accept)
+	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
+	cmd.Env = append(os.Environ(), childEnv+"=client", childAddrEnv+"="+addr)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	get(t, "download", started)
+	if err := cmd.Process.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	k := get(t, "accept", links).Link.(*link)
+	waiting := func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.writer != nil
+	}
+	for end := time.Now().Add(limit); !waiting(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the writer does not block")
+		}
+	}
+	c := dial(t, addr)
+	for range 100 {
+		if got := ask(t, c, "hello"); got != "hello" {
+			t.Fatal(got)
+		}
+	}
+	if err := cmd.Process.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err, out.String())
+	}
+	if want := fmt.Sprintln(size, error(nil)); out.String() != want {
+		t.Fatalf("client read %q, want %q", out.String(), want)
 	}
 }
 

@@ -5,6 +5,7 @@ package ring
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"reflect"
@@ -20,11 +21,16 @@ import (
 // childEnv makes the test binary do something else than testing.
 const childEnv = "WINDHOVER_RING_CHILD"
 
+// childAddrEnv is where a client child connects to.
+const childAddrEnv = "WINDHOVER_RING_ADDR"
+
 func TestMain(m *testing.M) {
 	switch child := os.Getenv(childEnv); child {
 	case "":
 	case "probe":
 		os.Exit(childProbe())
+	case "client":
+		os.Exit(childClient(os.Getenv(childAddrEnv)))
 	default:
 		os.Exit(childRestricted(child))
 	}
@@ -86,6 +92,20 @@ func childProbe() int {
 		}
 		fmt.Printf("%d\n%s\n", u.Cause, err)
 	}
+	return 0
+}
+
+// childClient says hello and reads until the end, a little at a time.
+func childClient(addr string) int {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer c.Close()
+	fmt.Fprintln(c, "download")
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{c}, make([]byte, 4096))
+	fmt.Println(n, err)
 	return 0
 }
 
