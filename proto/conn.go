@@ -212,7 +212,6 @@ func (c *Conn) exchange() listen.Verdict {
 		if !c.finishBody() {
 			return listen.Close
 		}
-		c.restamp() // the body may have taken long
 	}
 	if s.writeDeadline {
 		// The deadline holds for all of the response.
@@ -238,7 +237,8 @@ func (c *Conn) idle() listen.Verdict {
 	if !c.svc.keepAlives() && c.requests > 0 {
 		return listen.Close
 	}
-	c.link.SetReadDeadline(after(c.s.now, c.svc.lim.KeepAliveTimeout))
+	// Not the time the turn began: it may have taken long.
+	c.link.SetReadDeadline(after(time.Now(), c.svc.lim.KeepAliveTimeout))
 	return listen.Wait
 }
 
