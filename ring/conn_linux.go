@@ -34,13 +34,29 @@ func (k *link) RemoteAddr() net.Addr {
 	defer k.mu.Unlock()
 	n := k.name()
 	if n.remote == nil {
-		if n.peer.IsValid() {
-			n.remote = net.TCPAddrFromAddrPort(n.peer)
-		} else {
-			n.remote = &net.UnixAddr{Name: n.peerPath, Net: "unix"}
+		ip := netip.AddrFrom16(k.peer.ip)
+		if k.peer.kind == 4 {
+			ip = netip.AddrFrom4([4]byte(k.peer.ip[:4]))
 		}
+		n.remote = net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, k.peer.port))
 	}
 	return n.remote
+}
+
+// setPeer takes note of the address that the connection was accepted from.
+func (k *link) setPeer(sa unix.Sockaddr) {
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		k.peer.kind, k.peer.port = 4, uint16(sa.Port)
+		copy(k.peer.ip[:], sa.Addr[:])
+		return
+	case *unix.SockaddrInet6:
+		if sa.ZoneId == 0 {
+			k.peer = peer{ip: sa.Addr, port: uint16(sa.Port), kind: 6}
+			return
+		}
+	}
+	k.name().remote = netAddr(sa)
 }
 
 func (k *link) name() *names {

@@ -5,7 +5,6 @@ package ring
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"os"
 	"sync"
 	"time"
@@ -87,15 +86,22 @@ type link struct {
 	timer         timer
 	armedAt       int64 // when timer fires; 0 is not set
 
+	peer     peer
 	lingered int32 // bytes discarded while lingering
 	telling  int32 // calls of Gone under way
 	names    *names
 }
 
+// peer is a TCP peer's address in as few bytes as possible, or nothing: a Unix
+// socket's, or one with a zone, is in names.
+type peer struct {
+	ip   [16]byte
+	port uint16
+	kind uint8 // 4 or 6
+}
+
 // names are what a link needs only when somebody asks.
 type names struct {
-	peer          netip.AddrPort // of TCP
-	peerPath      string         // of Unix sockets
 	local, remote net.Addr
 	conn          net.Conn      // NetConn's
 	unwatched     chan struct{} // closed when nobody watches conn any more

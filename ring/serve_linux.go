@@ -207,11 +207,7 @@ func (s *server) adopt(a accepted) {
 	l := s.t.leastLoaded()
 	k := &link{loop: l, srv: s, fd: int32(a.fd)}
 	k.timer.owner = k
-	n := names{peer: addrPort(a.peer)}
-	if u, ok := a.peer.(*unix.SockaddrUnix); ok {
-		n.peerPath = u.Name
-	}
-	k.names = &n
+	k.setPeer(a.peer)
 	l.introduce(k)
 	if k.proto = s.accept(k); k.proto == nil {
 		_ = unix.Close(a.fd) // refused without a byte
