@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"io"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/windhover-server/windhover/listen"
@@ -16,13 +17,15 @@ import (
 // sent, also that a handler which blocks delays no finished response.
 type innerLink struct {
 	s   *sleeve
-	out *[]byte // between Begin and End
+	mu  sync.Mutex // held by whoever writes, from Begin to End too
+	out *[]byte    // between Begin and End
 }
 
 var _ listen.Link = (*innerLink)(nil)
 
 // Begin opens the tail of the send queue.
 func (l *innerLink) Begin() []byte {
+	l.mu.Lock()
 	l.out = outPool.Get().(*[]byte)
 	return *l.out
 }
@@ -30,9 +33,12 @@ func (l *innerLink) Begin() []byte {
 // End encrypts what was appended. An error (the connection is broken) shows in
 // the next Flush or Write.
 func (l *innerLink) End(b []byte) {
-	l.s.wrote = true
+	l.s.wrote = l.s.wrote || len(b) > 0
 	switch {
-	case len(b) == 0 || !l.s.opened.Load():
+	case !l.s.opened.Load():
+	case len(b) == 0:
+		// The protocol goes on to other work: the outer link is to know.
+		l.s.mem.outer.End(l.s.mem.outer.Begin())
 	case len(b) <= oneRecord:
 		_, _ = l.s.tls.Write(b)
 	default:
@@ -43,10 +49,17 @@ func (l *innerLink) End(b []byte) {
 	}
 	putOut(l.out, b)
 	l.out = nil
+	l.mu.Unlock()
 }
 
 // Flush starts sending what is queued.
 func (l *innerLink) Flush() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.flush()
+}
+
+func (l *innerLink) flush() error {
 	m := &l.s.mem
 	m.seize()
 	err := m.outer.Flush()
@@ -56,12 +69,14 @@ func (l *innerLink) Flush() error {
 
 // Write encrypts and sends p.
 func (l *innerLink) Write(p []byte) (n int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.s.wrote = true
 	if len(p) <= smallPlain {
 		if n, err = l.s.tls.Write(p); err != nil {
 			return n, err
 		}
-		return n, l.Flush()
+		return n, l.flush()
 	}
 	buf := chunkPool.Get().(*[]byte)
 	defer chunkPool.Put(buf)
@@ -146,6 +161,8 @@ func (l *innerLink) NetConn() net.Conn { return l.s.tls }
 
 // CloseWrite sends close_notify and half-closes.
 func (l *innerLink) CloseWrite() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	err := l.s.tls.CloseWrite()
 	m := &l.s.mem
 	m.seize()
