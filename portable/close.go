@@ -78,6 +78,7 @@ func (l *link) finish() error {
 	l.sendMu.Unlock()
 	l.mu.Lock()
 	l.stopWatch()
+	l.stopTimer()
 	l.flags.Or(flagClosing)
 	eof := l.readErr != nil
 	l.mu.Unlock()

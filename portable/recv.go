@@ -193,7 +193,7 @@ func (l *link) Watch() {
 
 // startTimer, with mu held, has tick called soon.
 func (l *link) startTimer() {
-	if l.timerOn.Load() || l.flags.Load()&(flagDetached|flagEnded) != 0 {
+	if l.timerOn.Load() || l.flags.Load()&(flagDetached|flagEnded|flagClosing) != 0 {
 		return
 	}
 	l.timerOn.Store(true)
@@ -218,7 +218,7 @@ func (l *link) tick() {
 	l.mu.Lock()
 	l.timerOn.Store(false)
 	if l.phase.Load() != watched || l.reading || l.taking || l.watching || l.stopping ||
-		l.flags.Load()&(flagAborted|flagDetached|flagEnded) != 0 {
+		l.flags.Load()&(flagAborted|flagDetached|flagEnded|flagClosing) != 0 { // closing: discard reads
 		l.mu.Unlock()
 		l.sendQueued()
 		return
