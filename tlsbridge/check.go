@@ -59,7 +59,7 @@ func (cfg *Config) checkLevel(prefix string, mode ClientCertificateMode, minVers
 	switch minVersion {
 	case 0, tls.VersionTLS12, tls.VersionTLS13:
 	default:
-		fail(prefix+"MinVersion", "use 1.2 or 1.3", "TLS version %s is not supported", tls.VersionName(minVersion))
+		fail(prefix+"MinVersion", "use 1.2 or 1.3", "%s is not supported", tls.VersionName(minVersion))
 	}
 	for _, p := range protocols {
 		if len(p) == 0 || len(p) > 255 {

@@ -59,7 +59,17 @@ func TestReloadWhenFilesChange(t *testing.T) {
 	var rep reports
 	first, second := ca.issue(t, nil, "localhost"), ca.issue(t, nil, "localhost")
 	certPath, keyPath := writePEM(t, dir, "cert", first)
-	b, err := New(&Config{Certificates: []Certificate{{Path: certPath, KeyPath: keyPath}}, Base: clk.base(), OnReload: rep.reload})
+	var b *Bridge
+	var err error
+	b, err = New(&Config{
+		Certificates: []Certificate{{Path: certPath, KeyPath: keyPath}}, Base: clk.base(),
+		OnReload: func(err error) {
+			rep.reload(err)
+			if got := b.Certificates(); len(got) != 1 || !got[0].Equal(second.Leaf) {
+				t.Errorf("OnReload finds %v in use", got)
+			}
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ type state struct {
 	below    map[string]*tls.Config // "example.com" for "*.example.com"
 	rest     *tls.Config            // "*", or nil
 	until    time.Time              // when an OCSP response in it runs out
+	warnings []error                // what is not as it should be
 }
 
 // pick chooses by the server name that a client asked for; "" if it did not.
@@ -43,8 +44,8 @@ func (st *state) pick(name string) *tls.Config {
 	return st.endpoint
 }
 
-// publish makes a state of what is loaded.
-func (s *store) publish() {
+// publish makes a state of what is loaded, and returns warnings about it.
+func (s *store) publish() []error {
 	st := &state{exact: map[string]*tls.Config{}, below: map[string]*tls.Config{}}
 	// Far enough, and a time that UnixNano can express.
 	st.until = s.now().AddDate(100, 0, 0)
@@ -78,7 +79,10 @@ func (s *store) publish() {
 	if len(s.tickets) > 0 {
 		s.root.SetSessionTicketKeys(s.tickets)
 	}
+	warnings := st.warnings
+	st.warnings = nil
 	s.state.Store(st)
+	return warnings
 }
 
 // config makes the tls.Config for one name, with the certificates of option.
@@ -130,8 +134,8 @@ func (s *store) certificate(st *state, b *bundle) tls.Certificate {
 		if !b.stapleUntil.IsZero() && b.stapleUntil.Before(st.until) {
 			st.until = b.stapleUntil
 		}
-	case len(b.staple) > 0 && s.cfg.OnWarning != nil:
-		s.cfg.OnWarning(fmt.Errorf("tlsbridge: the OCSP response for %q is past its time (%v) and not stapled", b.cert.Leaf.Subject, b.stapleUntil))
+	case len(b.staple) > 0:
+		st.warnings = append(st.warnings, fmt.Errorf("tlsbridge: the OCSP response for %q is past its time (%v) and not stapled", b.cert.Leaf.Subject, b.stapleUntil))
 	}
 	return c
 }

@@ -90,7 +90,7 @@ func newStore(cfg *Config) (*store, error) {
 	s.root.GetConfigForClient = s.configFor
 	s.root.SessionTicketsDisabled = s.root.SessionTicketsDisabled || cfg.DisableSessionTickets
 	s.next.Store(s.now().Add(cfg.ReloadInterval).UnixNano())
-	s.publish()
+	s.warn(s.publish())
 	return s, nil
 }
 
@@ -168,12 +168,21 @@ func (s *store) poll() {
 }
 
 // reload loads the files that have changed, or all of them, and publishes the
-// outcome. It reports what could not be loaded.
+// outcome. It reports what could not be loaded. The hooks are called without
+// the lock: they may ask for the certificates in use.
 func (s *store) reload(all bool) error {
+	tried, warnings, err := s.update(all)
+	s.warn(warnings)
+	if tried && s.cfg.OnReload != nil {
+		s.cfg.OnReload(err)
+	}
+	return err
+}
+
+func (s *store) update(all bool) (tried bool, warnings []error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	tried := false
 	for _, in := range s.inputs {
 		if len(in.paths) > 0 && (all || in.changed()) {
 			tried = true
@@ -181,13 +190,17 @@ func (s *store) reload(all bool) error {
 		}
 	}
 	if tried || s.now().After(s.state.Load().until) {
-		s.publish()
+		warnings = s.publish()
 	}
-	err := errors.Join(errs...)
-	if tried && s.cfg.OnReload != nil {
-		s.cfg.OnReload(err)
+	return tried, warnings, errors.Join(errs...)
+}
+
+func (s *store) warn(warnings []error) {
+	for _, w := range warnings {
+		if s.cfg.OnWarning != nil {
+			s.cfg.OnWarning(w)
+		}
 	}
-	return err
 }
 
 // leaves returns the certificates in use.
