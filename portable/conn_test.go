@@ -223,6 +223,9 @@ func TestGreet(t *testing.T) {
 
 // The same connection is served over and over without a word to the allocator.
 func TestEchoAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("under the race detector sync.Pool forgets at random")
+	}
 	ln := listenTCP(t)
 	serve(t, ln, listen.Options{}, func(f *funcs) {
 		f.link.SetSendRate(240, 5*time.Second)

@@ -61,14 +61,17 @@ func goroutines() (stacks []string) {
 	return stacks
 }
 
-// descriptors lists what the open descriptors are, where the system tells.
+// descriptors lists what the open descriptors are, where the system tells. The
+// null device and pipes are those of programs that tests run, and of whoever
+// runs the tests.
 func descriptors() (open []string) {
 	names, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return nil
 	}
 	for _, n := range names {
-		if to, err := os.Readlink("/proc/self/fd/" + n.Name()); err == nil {
+		to, err := os.Readlink("/proc/self/fd/" + n.Name())
+		if err == nil && to != os.DevNull && !strings.HasPrefix(to, "pipe:") {
 			open = append(open, n.Name()+" -> "+to)
 		}
 	}
