@@ -94,6 +94,9 @@ func (k *link) pushOut() error {
 	if k.tail.len() == 0 || k.flight != nil {
 		return nil // the loop goes on when the flight has landed
 	}
+	if err := k.overdue(); err != nil {
+		return err
+	}
 	if err := k.sendNow(); err != nil {
 		return err
 	}
@@ -119,6 +122,9 @@ func (k *link) flushOff() {
 // launch gives the queue to the kernel. Nothing is in flight and the lock is
 // held.
 func (l *loop) launch(k *link) {
+	if k.overdue() != nil {
+		return
+	}
 	if l.ring.SQReady() == 0 && l.ring.CQReady() == 0 && len(l.work) == 0 {
 		// Nothing else to submit with it: a plain send costs as much and needs
 		// no completion.
@@ -215,16 +221,27 @@ func (k *link) writable() error {
 	if k.status&(shut|halfClose|closing) != 0 {
 		return unix.EPIPE
 	}
-	if k.writeDeadline != 0 && k.loop.t.now() >= k.writeDeadline {
-		if k.unsent() > 0 {
-			// What is queued may not be sent any more, nor may anything behind
-			// it.
-			k.breakOff(os.ErrDeadlineExceeded, false)
-			k.kick()
-		}
+	if k.unsent() > 0 {
+		return k.overdue()
+	}
+	if k.late() {
 		return os.ErrDeadlineExceeded
 	}
 	return nil
+}
+
+// late reports whether the write deadline has passed. The lock is held.
+func (k *link) late() bool { return k.writeDeadline != 0 && k.loop.t.now() >= k.writeDeadline }
+
+// overdue breaks the link if the write deadline has passed: what is queued may
+// not be sent any more, nor may anything behind it. The lock is held.
+func (k *link) overdue() error {
+	if !k.late() {
+		return nil
+	}
+	k.breakOff(os.ErrDeadlineExceeded, false)
+	k.kick()
+	return os.ErrDeadlineExceeded
 }
 
 // Flush implements [listen.Link].
