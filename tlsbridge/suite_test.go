@@ -39,6 +39,7 @@ func (c tlsClient) CloseWrite() error {
 var notOverTLS = map[string]string{
 	"ReceiveBackPressure":  "after a write that timed out a tls.Conn, the client's, is of no use",
 	"CloseWithoutOutput":   "there is always a close_notify to protect",
+	"ExpiredBeforeData":    "the deadline may pass during the handshake",
 	"ShutdownWhileWaiting": "a connection in its handshake cannot be told anything",
 
 	"memory/CloseIsNotAReset": "the case fills the network's buffer to the last byte",
