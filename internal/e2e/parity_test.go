@@ -70,9 +70,9 @@ func dialNet(t *testing.T, network, addr string) net.Conn {
 
 // observe plays the case against one server.
 func (p *parityCase) observe(t *testing.T, start starter) string {
-	var mu sync.Mutex
+	var mu sync.Mutex // guards notes and running
 	var notes []string
-	var handlers sync.WaitGroup
+	running, done := 0, sync.NewCond(&mu)
 	note := func(format string, args ...any) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -83,8 +83,15 @@ func (p *parityCase) observe(t *testing.T, start starter) string {
 			io.WriteString(w, "in step")
 			return
 		}
-		handlers.Add(1)
-		defer handlers.Done()
+		mu.Lock()
+		running++
+		mu.Unlock()
+		defer func() {
+			mu.Lock()
+			running--
+			mu.Unlock()
+			done.Broadcast()
+		}()
 		p.serve(w, r, note)
 	})
 	s := &http.Server{Handler: mux, ErrorLog: log.New(io.Discard, "", 0)}
@@ -97,9 +104,11 @@ func (p *parityCase) observe(t *testing.T, start starter) string {
 		c.send(get("/probe", "Connection: close"))
 	}
 	got := normalize(c.ended(), p.heads...)
-	handlers.Wait()
 	mu.Lock()
 	defer mu.Unlock()
+	for running > 0 {
+		done.Wait()
+	}
 	if got == "" {
 		got = "no answer\n"
 	}
