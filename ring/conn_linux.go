@@ -44,19 +44,21 @@ func (k *link) RemoteAddr() net.Addr {
 }
 
 // setPeer takes note of the address that the connection was accepted from.
-func (k *link) setPeer(sa unix.Sockaddr) {
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		k.peer.kind, k.peer.port = 4, uint16(sa.Port)
-		copy(k.peer.ip[:], sa.Addr[:])
-		return
-	case *unix.SockaddrInet6:
-		if sa.ZoneId == 0 {
-			k.peer = peer{ip: sa.Addr, port: uint16(sa.Port), kind: 6}
-			return
+func (k *link) setPeer(a accepted) {
+	if !a.peer.IsValid() {
+		if sa, err := unix.Getpeername(a.fd); err == nil { // else it has been reset already
+			k.name().remote = netAddr(sa)
 		}
+		return
 	}
-	k.name().remote = netAddr(sa)
+	k.peer.port = a.peer.Port()
+	if ip := a.peer.Addr(); ip.Is4() {
+		k.peer.kind = 4
+		b := ip.As4()
+		copy(k.peer.ip[:], b[:])
+	} else {
+		k.peer.kind, k.peer.ip = 6, ip.As16()
+	}
 }
 
 func (k *link) name() *names {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/windhover-server/windhover/listen"
+	"github.com/windhover-server/windhover/ring/internal/uring"
 )
 
 const (
@@ -37,7 +39,7 @@ type server struct {
 
 type accepted struct {
 	fd   int
-	peer unix.Sockaddr
+	peer netip.AddrPort // of TCP without a zone
 }
 
 // newServer checks that the ring can drive ln's connections: they must be
@@ -134,12 +136,11 @@ func (s *server) acceptOne() error {
 	if err = errors.Join(ctlErr, err); err != nil {
 		return os.NewSyscallError("fcntl", err)
 	}
-	peer, err := unix.Getpeername(fd)
-	if err != nil {
-		_ = unix.Close(fd) // reset before it was accepted
-		return nil
+	a := accepted{fd: fd}
+	if t, ok := c.RemoteAddr().(*net.TCPAddr); ok && t.Zone == "" {
+		a.peer = t.AddrPort()
 	}
-	s.batch = append(s.batch, accepted{fd, peer})
+	s.batch = append(s.batch, a)
 	return nil
 }
 
@@ -180,7 +181,7 @@ func temporary(err error) bool {
 func (s *server) take(fd uintptr) {
 	s.err = nil
 	for len(s.batch) < acceptBatch {
-		nfd, peer, err := unix.Accept4(int(fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		nfd, peer, err := uring.Accept(int(fd))
 		switch {
 		case err == nil:
 			s.batch = append(s.batch, accepted{nfd, peer})
@@ -207,7 +208,7 @@ func (s *server) adopt(a accepted) {
 	l := s.t.leastLoaded()
 	k := &link{loop: l, srv: s, fd: int32(a.fd)}
 	k.timer.owner = k
-	k.setPeer(a.peer)
+	k.setPeer(a)
 	l.introduce(k)
 	if k.proto = s.accept(k); k.proto == nil {
 		_ = unix.Close(a.fd) // refused without a byte

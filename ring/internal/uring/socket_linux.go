@@ -3,6 +3,8 @@
 package uring
 
 import (
+	"encoding/binary"
+	"net/netip"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -32,4 +34,28 @@ func Reset(fd int) error {
 		return errno
 	}
 	return nil
+}
+
+// Accept is accept4(2) on a non-blocking listener, without telling Go's
+// scheduler. The new descriptor is non-blocking and closed on exec. peer is
+// valid for TCP without a zone.
+func Accept(fd int) (nfd int, peer netip.AddrPort, err error) {
+	var raw [unix.SizeofSockaddrAny]byte
+	size := uint32(len(raw))
+	// SAFETY: raw and size are live for the call, and raw is as long as size says.
+	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(fd), uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size)),
+		unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return -1, netip.AddrPort{}, errno
+	}
+	port := binary.BigEndian.Uint16(raw[2:])
+	switch binary.NativeEndian.Uint16(raw[:]) {
+	case unix.AF_INET:
+		peer = netip.AddrPortFrom(netip.AddrFrom4([4]byte(raw[4:8])), port)
+	case unix.AF_INET6:
+		if binary.NativeEndian.Uint32(raw[24:]) == 0 {
+			peer = netip.AddrPortFrom(netip.AddrFrom16([16]byte(raw[8:24])), port)
+		}
+	}
+	return int(n), peer, nil
 }
