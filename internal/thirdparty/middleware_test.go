@@ -125,7 +125,8 @@ func TestReverseProxy(t *testing.T) {
 			FlushInterval: -1,
 			ErrorLog:      quiet,
 		}
-		onEach(t, proxy, func(t *testing.T, base string) {
+		onEachNetwork(t, proxy, []string{"tcp"}, func(t *testing.T, p peer) {
+			base := p.url
 			want(t, get(t, base+"/stream"), 200, "one\ntwo\nthree\n")
 			long := strings.Repeat("0123456789abcdef", 100_000)
 			want(t, post(t, base+"/echo", "text/plain", long), 200, long)
@@ -140,7 +141,8 @@ func TestReverseProxy(t *testing.T) {
 			if b, err := io.ReadAll(resp.Body); err == nil || !bytes.Equal(b, []byte("half")) {
 				t.Errorf("a response that was cut short came through as %q, %v", b, err)
 			}
-			gorillaClient(t, base+"/ws")
+			p.url += "/ws"
+			gorillaClient(t, p)
 		})
 	})
 }

@@ -56,14 +56,19 @@ var messages = [][]byte{[]byte("hello"), {}, bytes.Repeat([]byte("0123456789abcd
 func TestWebSocketServers(t *testing.T) {
 	for name, h := range map[string]http.HandlerFunc{"gorilla": gorillaEcho, "coder": coderEcho} {
 		t.Run(name, func(t *testing.T) {
-			onEach(t, h, func(t *testing.T, url string) {
-				if got := get(t, url); got.StatusCode < 400 { // each library has its own status for it
-					t.Errorf("an ordinary GET got status %d", got.StatusCode)
+			onEachNetwork(t, h, []string{"tcp", "unix", "tls"}, func(t *testing.T, p peer) {
+				res, err := p.httpClient(t).Get(p.url)
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if res.StatusCode < 400 { // each library has its own status for it
+					t.Errorf("an ordinary GET got status %d", res.StatusCode)
 				}
 				var wg sync.WaitGroup
 				for range 4 {
-					wg.Go(func() { gorillaClient(t, url) })
-					wg.Go(func() { coderClient(t, url) })
+					wg.Go(func() { gorillaClient(t, p) })
+					wg.Go(func() { coderClient(t, p) })
 				}
 				wg.Wait()
 			})
@@ -71,9 +76,9 @@ func TestWebSocketServers(t *testing.T) {
 	}
 }
 
-func gorillaClient(t *testing.T, url string) {
-	d := gorilla.Dialer{EnableCompression: true}
-	c, _, err := d.DialContext(t.Context(), "ws"+strings.TrimPrefix(url, "http"), nil)
+func gorillaClient(t *testing.T, p peer) {
+	d := gorilla.Dialer{EnableCompression: true, NetDialContext: p.dial, TLSClientConfig: p.tls}
+	c, _, err := d.DialContext(t.Context(), "ws"+strings.TrimPrefix(p.url, "http"), nil)
 	if err != nil {
 		t.Error(err)
 		return
@@ -96,8 +101,8 @@ func gorillaClient(t *testing.T, url string) {
 	}
 }
 
-func coderClient(t *testing.T, url string) {
-	c, _, err := coder.Dial(t.Context(), url, &coder.DialOptions{CompressionMode: coder.CompressionNoContextTakeover})
+func coderClient(t *testing.T, p peer) {
+	c, _, err := coder.Dial(t.Context(), p.url, &coder.DialOptions{HTTPClient: p.httpClient(t), CompressionMode: coder.CompressionNoContextTakeover})
 	if err != nil {
 		t.Error(err)
 		return
