@@ -111,7 +111,7 @@ func (b *Binding) check(earlier []Binding) error {
 		return bad("abstract sockets exist on Linux only; use a path")
 	}
 	if _, _, err := parseOwner(o.UnixOwner); err != nil {
-		return bad("UnixOwner is %q: %v", o.UnixOwner, err)
+		return bad("the owner of socket files is %q: %v; allowed: user, user:group or :group that this system has, by name or number", o.UnixOwner, err)
 	}
 	for _, x := range earlier {
 		if len(x.Options.Inherited) > 0 || x.Options.ReusePort && o.ReusePort && x.Endpoint.Scheme == b.Endpoint.Scheme {

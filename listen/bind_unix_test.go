@@ -112,6 +112,20 @@ func TestUnixModeAndOwner(t *testing.T) {
 	}
 }
 
+func TestUnixOwnerThatCannotBeHadIsExplained(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may give files to anybody")
+	}
+	path := filepath.Join(t.TempDir(), "s")
+	var be *listen.BindError
+	if _, err := bind(t, listen.BindOptions{UnixOwner: "0"}, "http://unix:"+path); !errors.As(err, &be) || !strings.Contains(be.Remedy, `"0"`) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the socket is left: %v", err)
+	}
+}
+
 func TestUnixOwnerIsChanged(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("only root may give files away")

@@ -139,6 +139,9 @@ func (e *Endpoint) parseHostPort(prefix, hostport string) error {
 		host, port = hostport[:i], hostport[i+1:]
 		n, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
+			if host == "unix" {
+				return refuse(prefix, ErrPort, "the path of a Unix socket must be absolute; write it like http://unix:/run/app.sock")
+			}
 			return refuse(prefix, ErrPort, fmt.Sprintf("port %q is not a number from 0 to 65535", port))
 		}
 		e.Port = uint16(n)

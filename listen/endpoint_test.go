@@ -91,6 +91,14 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+func TestRelativeSocketPathIsExplained(t *testing.T) {
+	for _, prefix := range []string{"http://unix:run/app.sock", "http://unix:", "https://unix:app"} {
+		if _, err := listen.Parse(prefix); err == nil || !strings.Contains(err.Error(), "must be absolute") {
+			t.Errorf("%s: %v", prefix, err)
+		}
+	}
+}
+
 func TestParseListTrimsAndDropsEmptyPieces(t *testing.T) {
 	got, err := listen.ParseList(" http://a:1 ;; https://b:2", "", "http://unix:/x;")
 	var texts []string

@@ -20,13 +20,23 @@ const probeTimeout = time.Second
 // errNotSocket says that a file stands where the socket should be.
 var errNotSocket = errors.New("the file exists and is not a socket")
 
+// ownerError says that the socket could not be given to its owner.
+type ownerError struct{ err error }
+
+func (e *ownerError) Error() string { return e.err.Error() }
+func (e *ownerError) Unwrap() error { return e.err }
+
 // bindUnix listens on a Unix socket. Package net removes the file on Close.
 func (b *Binding) bindUnix(ctx context.Context) (*Listener, error) {
 	path := b.Endpoint.Path
 	fail := func(err error) (*Listener, error) {
 		remedy := b.remedy(err)
-		if errors.Is(err, errNotSocket) {
+		var owner *ownerError
+		switch {
+		case errors.Is(err, errNotSocket):
 			remedy = "remove it or choose another path"
+		case errors.As(err, &owner):
+			remedy = fmt.Sprintf("it was to be given to %q, but only root may give a file to others, and other users only to a group of theirs", b.Options.UnixOwner)
 		}
 		return nil, &BindError{Prefix: b.Endpoint.String(), Err: err, Remedy: remedy}
 	}
@@ -85,7 +95,7 @@ func (b *Binding) dress(path string) error {
 	}
 	if uid >= 0 || gid >= 0 {
 		if err := os.Chown(path, uid, gid); err != nil {
-			return err
+			return &ownerError{err}
 		}
 	}
 	if b.Options.UnixMode != 0 {

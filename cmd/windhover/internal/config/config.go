@@ -3,6 +3,7 @@ package config
 import (
 	"io/fs"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -179,6 +180,31 @@ func (c *Config) Source(key string) string {
 	}
 	return "default"
 }
+
+// Name is what a message calls a setting: as the user wrote it ("--rings",
+// "WINDHOVER_RINGS", "rings in FILE"), or its flag.
+func (c *Config) Name(key string) string {
+	switch source := c.Source(key); {
+	case source == "default":
+		for _, o := range c.options() {
+			if o.key == key && o.flag != "" {
+				return "--" + o.flag
+			}
+		}
+		return key
+	case strings.HasPrefix(source, fromFile):
+		return key + " in " + source[len(fromFile):]
+	default:
+		return source[strings.LastIndexByte(source, ' ')+1:]
+	}
+}
+
+// What sources begin with.
+const (
+	fromFile        = "file "
+	fromEnvironment = "environment variable "
+	fromFlag        = "flag "
+)
 
 // File is the configuration file that was read, "" if none.
 func (c *Config) File() string { return c.file }

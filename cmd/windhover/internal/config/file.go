@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -49,6 +51,9 @@ func readFile(path string) (*fileValues, error) {
 		return nil, err
 	}
 	content, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("configuration file %s does not exist; give one that does, or none", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("configuration file: %w", err)
 	}

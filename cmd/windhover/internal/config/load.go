@@ -133,7 +133,7 @@ func (c *Config) loadEnv(o option, lookup func(string) (string, bool)) error {
 	if !ok || text == "" {
 		return nil // an empty variable is how many tools say "not set"
 	}
-	return c.set(o, name, "environment variable "+name, []string{text})
+	return c.set(o, name, fromEnvironment+name, []string{text})
 }
 
 func (c *Config) loadFlag(o option, flags *pflag.FlagSet) error {
@@ -141,7 +141,7 @@ func (c *Config) loadFlag(o option, flags *pflag.FlagSet) error {
 	if o.flag == "" || f == nil || !f.Changed {
 		return nil
 	}
-	return c.set(o, "--"+o.flag, "flag --"+o.flag, f.Value.(*flagValue).given)
+	return c.set(o, "--"+o.flag, fromFlag+"--"+o.flag, f.Value.(*flagValue).given)
 }
 
 func (c *Config) loadEndpoints(file *fileValues) error {
@@ -198,8 +198,11 @@ func (c *Config) setAll(file *fileValues, prefix string, values map[string]any, 
 		full := prefix + key
 		i := slices.Index(known, full)
 		if i < 0 {
-			if isSection(full, known) && emptySection(values[key]) {
-				continue
+			if isSection(full, known) {
+				if emptySection(values[key]) {
+					continue
+				}
+				return sectionError(file.name, full, values[key], known)
 			}
 			return unknownKey(file.name, full, known)
 		}
@@ -224,12 +227,21 @@ func (c *Config) setFromFile(path string, o option, v any) error {
 			return &Error{Name: name, Value: fmt.Sprint(v), Allowed: fileModeAllowed.Error()}
 		}
 	}
-	return c.set(o, name, "file "+path, list)
+	return c.set(o, name, fromFile+path, list)
 }
 
 func isSection(key string, known []string) bool {
 	return key == "endpoints" || key == "tls.sni" ||
 		slices.ContainsFunc(known, func(k string) bool { return strings.HasPrefix(k, key+".") })
+}
+
+// sectionError is for a value where the keys of a section should be.
+func sectionError(path, key string, v any, known []string) error {
+	want := "names, each with the keys of its own"
+	if i := slices.IndexFunc(known, func(k string) bool { return strings.HasPrefix(k, key+".") }); i >= 0 {
+		want = fmt.Sprintf("a section with keys such as %q", known[i])
+	}
+	return &Error{Name: key + " in " + path, Value: fmt.Sprint(v), Allowed: want}
 }
 
 func emptySection(v any) bool {

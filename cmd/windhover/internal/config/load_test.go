@@ -135,7 +135,7 @@ func TestLimitsAcceptKestrelsRanges(t *testing.T) {
 
 func TestErrorsNameTheSettingAsTheUserWroteIt(t *testing.T) {
 	_, err := load(t, "", "", map[string]string{"WINDHOVER_RINGS": "many"})
-	if err == nil || err.Error() != `WINDHOVER_RINGS is "many"; allowed: 0 or more` {
+	if err == nil || err.Error() != `WINDHOVER_RINGS is "many"; allowed: 0 to 256` {
 		t.Error(err)
 	}
 	_, err = load(t, "c.yaml", "limits:\n  max-request-header-count: 0\n", nil)
@@ -154,7 +154,7 @@ func TestRequestBufferMustHoldLineAndHeaders(t *testing.T) {
 		{"--max-request-buffer-size", "32767"},
 	} {
 		_, err := load(t, "", "", nil, args...)
-		if err == nil || !strings.Contains(err.Error(), args[1]) || !strings.Contains(err.Error(), "limits.max-request-buffer-size") {
+		if err == nil || !strings.Contains(err.Error(), args[1]) || !strings.Contains(err.Error(), "--max-request-buffer-size") {
 			t.Errorf("%v: %v", args, err)
 		}
 	}
@@ -244,13 +244,15 @@ func TestContradictionsAreRefused(t *testing.T) {
 	for _, c := range []struct{ content, want string }{
 		{"endpoints: {a: {backlog: 3}}", "endpoints.a"},
 		{"endpoints: {a: {url: ''}}", "endpoints.a"},
-		{"tls: {client-certificates: require}", "tls.client-ca"},
+		{"tls: {client-certificates: require}", "--tls-client-ca"},
 		{"tls: {sni: {a.test: {key-path: k}}}", "tls.sni.a.test"},
 		{"forwarded-headers: {standard: true, fields: [for, prefix]}", "prefix"},
 		{"endpoint-defaults: {certificate: {key-path: k.pem}}", "endpoint-defaults.certificate"},
 		{"endpoint-defaults: {protocols: [http2]}", "endpoint-defaults.protocols"},
 		{"urls: ';'", "urls"},
-		{"limits: 3", `"limits"`},
+		{"limits: 3", `limits.max-concurrent-connections`},
+		{"endpoints: [http://localhost:1]", "endpoints in "},
+		{"tls: {client-ca: ca.pem}", `--tls-client-certificates is "none"`},
 		{"rings: {a: 1}", `"rings.a"`},
 	} {
 		if _, err := load(t, "c.yaml", c.content, nil); err == nil || !strings.Contains(err.Error(), c.want) {

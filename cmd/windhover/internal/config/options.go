@@ -24,6 +24,9 @@ func (o option) variable() string {
 
 const envPrefix = "WINDHOVER_"
 
+// maxRings is the most that package ring takes.
+const maxRings = 256
+
 // Default returns the configuration that holds when nothing is configured. The
 // limits are Kestrel's.
 func Default() *Config {
@@ -78,7 +81,7 @@ func (c *Config) options() []option {
 		{"urls", "urls", `addresses to listen on, such as "http://localhost:5000", "https://*:8443", "http://unix:/run/app.sock"; may be repeated and hold several, separated by ";"`, list{&c.URLs, ";", nil}},
 		{"prefer-urls", "prefer-urls", "let the file's urls win over its endpoints", boolean(&c.PreferURLs)},
 		{"transport", "transport", "auto, ring (io_uring) or portable", oneOf(&c.Transport, "auto", "ring", "portable")},
-		{"rings", "rings", "number of rings of the ring transport; 0: one per processor", number(&c.Rings, 0, false)},
+		{"rings", "rings", "number of rings of the ring transport; 0: one per processor", integer(&c.Rings, 0, maxRings, false, parseInt)},
 		{"server-header", "server-header", `send "Server: Windhover"`, boolean(&c.ServerHeader)},
 		{"pid-file", "pid-file", "file that holds the process id while the server runs", text(&c.PIDFile)},
 		{"allowed-hosts", "allowed-hosts", `hosts that are served, such as "example.com;*.example.com"; others get 400; none: all`, list{&c.Hosts.Allowed, ";", nil}},

@@ -19,7 +19,7 @@ func (c *Config) Print(w io.Writer) error {
 	}
 	for i := range c.Endpoints {
 		e := &c.Endpoints[i]
-		insert(root, []string{"endpoints", e.Name, "url"}, scalarNode(e.URL), "file "+c.file)
+		insert(root, []string{"endpoints", e.Name, "url"}, scalarNode(e.URL), fromFile+c.file)
 		for _, o := range e.options("", false) {
 			source := c.Source("endpoints." + e.Name + "." + o.key)
 			if source == "default" {
@@ -31,7 +31,7 @@ func (c *Config) Print(w io.Writer) error {
 	for _, host := range slices.Sorted(maps.Keys(c.TLS.SNI)) {
 		cert := c.TLS.SNI[host]
 		for _, o := range cert.options("", "") {
-			insert(root, []string{"tls", "sni", host, o.key}, valueNode(o.value), "file "+c.file)
+			insert(root, []string{"tls", "sni", host, o.key}, valueNode(o.value), fromFile+c.file)
 		}
 	}
 	enc := yaml.NewEncoder(w)

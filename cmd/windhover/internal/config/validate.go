@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // validate checks what no option can see by itself.
@@ -15,8 +16,11 @@ func (c *Config) validate() error {
 		return err
 	}
 	if c.TLS.ClientMode != "none" && c.TLS.ClientCA == "" {
-		return fmt.Errorf("tls.client-certificates is %q (%s) but tls.client-ca is not set; give the authorities that sign client certificates",
-			c.TLS.ClientMode, c.Source("tls.client-certificates"))
+		return fmt.Errorf("%s is %q, but %s is not set; give the authorities that sign client certificates",
+			c.Name("tls.client-certificates"), c.TLS.ClientMode, c.Name("tls.client-ca"))
+	}
+	if c.TLS.ClientMode == "none" && c.TLS.ClientCA != "" {
+		return fmt.Errorf(`%s is set, but %s is "none"; make that "allow" or "require"`, c.Name("tls.client-ca"), c.Name("tls.client-certificates"))
 	}
 	if c.Forwarded.Standard && slices.Contains(c.Forwarded.Headers, "prefix") {
 		return errors.New(`forwarded-headers.fields holds "prefix", which the header Forwarded does not have; remove it or forwarded-headers.standard`)
@@ -47,8 +51,8 @@ func (c *Config) checkBuffers() error {
 		{"limits.max-request-headers-total-size", l.MaxRequestHeadersTotalSize},
 	} {
 		if l.MaxRequestBufferSize < part.size {
-			return fmt.Errorf("limits.max-request-buffer-size is %d (%s), less than %s, which is %d (%s); allowed: at least that, or \"unlimited\"",
-				l.MaxRequestBufferSize, c.Source("limits.max-request-buffer-size"), part.key, part.size, c.Source(part.key))
+			return fmt.Errorf("%s is %d, but %s is %d; allowed: at least that, or \"unlimited\"",
+				c.Name("limits.max-request-buffer-size"), l.MaxRequestBufferSize, c.Name(part.key), part.size)
 		}
 	}
 	return nil
@@ -56,10 +60,10 @@ func (c *Config) checkBuffers() error {
 
 func (e *Endpoint) check(name string) error {
 	if !slices.Contains(e.Protocols, "http1") {
-		return fmt.Errorf("%s.protocols must hold http1", name)
+		return fmt.Errorf(`%s.protocols is %q; allowed: http1, or http1 and http2`, name, strings.Join(e.Protocols, ","))
 	}
 	if e.Certificate.Path == "" && (e.Certificate.KeyPath != "" || e.Certificate.PasswordFile != "" || e.Certificate.Password != "") {
-		return fmt.Errorf("%s.certificate has a key or a password but no path; give the certificate, too", name)
+		return fmt.Errorf("%s.certificate has a key or a password but no path; give the certificate, too (for all endpoints: --tls-certificate)", name)
 	}
 	return nil
 }
@@ -80,7 +84,7 @@ type Address struct {
 func (c *Config) Addresses() (addresses []Address, overridden string) {
 	source := c.Source("urls")
 	urlsSet := source != "default"
-	outranks := urlsSet && source != "file "+c.file
+	outranks := urlsSet && source != fromFile+c.file
 	switch {
 	case len(c.Endpoints) > 0 && urlsSet && (outranks || c.PreferURLs):
 		overridden = fmt.Sprintf("endpoints of %s are overridden by urls (%s)", c.file, source)

@@ -128,8 +128,10 @@ func isOff(s string) bool {
 
 // number is a count of at least low. off says that it may be switched off.
 func number(p *int64, low int64, off bool) value {
-	return integer(p, low, math.MaxInt64, off, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+	return integer(p, low, math.MaxInt64, off, parseInt)
 }
+
+func parseInt(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) }
 
 // size is a number of bytes from low to what an int holds on every platform.
 func size(p *int64, low int64, off bool) value {
@@ -322,5 +324,5 @@ func (n networks) texts() []string {
 
 // integerInt32 is a number that fits every platform's int.
 func integerInt32(p *int64, low int64) value {
-	return integer(p, low, math.MaxInt32, false, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+	return integer(p, low, math.MaxInt32, false, parseInt)
 }
