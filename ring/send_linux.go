@@ -25,7 +25,9 @@ func (k *link) Begin() []byte {
 	return k.tail.b
 }
 
-// End implements [listen.Link].
+// End implements [listen.Link]. When more than the response buffer limit is
+// unsent it waits as Flush does: a peer that asks and does not read must not
+// fill memory.
 func (k *link) End(b []byte) {
 	k.tail.b = b
 	switch {
@@ -40,6 +42,11 @@ func (k *link) End(b []byte) {
 		if k.status&(offLoop|dirty) == offLoop {
 			k.status |= dirty
 			k.loop.watch.soon(k)
+		}
+		if limit := k.srv.opt.SendBuffer; limit >= 0 && k.unsent() > limit {
+			_ = k.flush() // an error has broken the link, and is told by Lost
+			k.unlock()
+			return
 		}
 	}
 	k.mu.Unlock()
@@ -248,6 +255,11 @@ func (k *link) overdue() error {
 func (k *link) Flush() error {
 	k.mu.Lock()
 	defer k.unlock()
+	return k.flush()
+}
+
+// flush is Flush with the lock held, before and after.
+func (k *link) flush() error {
 	for {
 		if err := k.writable(); err != nil {
 			return err
