@@ -3,7 +3,6 @@ package windhover
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -152,9 +151,7 @@ func (f *ForwardedHeaders) compile() {
 		f.err = errors.New("windhover: Forwarded (RFC 7239) has no prefix parameter")
 		return
 	}
-	if f.hosts, f.err = compileHostPatterns(f.AllowedHosts); f.err != nil {
-		f.err = fmt.Errorf("ForwardedHeaders: %w", f.err)
-	}
+	f.hosts, f.err = compileHostPatterns(f.AllowedHosts)
 }
 
 // ServeHTTP implements [http.Handler].

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -83,6 +84,8 @@ func (b *bundle) readPFX(c *Certificate, option string, raw []byte) error {
 		remedy := "check that it is a PKCS #12 file with one certificate and its private key, or a PEM file"
 		if errors.Is(err, pkcs12.ErrIncorrectPassword) {
 			err, remedy = errors.New("the password does not fit"), "set Password to the one that the file was exported with"
+		} else if !looksLikeDER(raw) {
+			err = errors.New("neither a PEM nor a PKCS #12 file") // what the decoder says helps nobody
 		}
 		return &ConfigError{option + ".Path", c.Path, err, remedy}
 	}
@@ -95,6 +98,14 @@ func (b *bundle) readPFX(c *Certificate, option string, raw []byte) error {
 		}
 	}
 	return nil
+}
+
+// looksLikeDER reports whether raw begins as every PKCS #12 file does: with an
+// ASN.1 SEQUENCE that is as long as the file.
+func looksLikeDER(raw []byte) bool {
+	var v asn1.RawValue
+	rest, err := asn1.Unmarshal(raw, &v)
+	return err == nil && len(rest) == 0 && v.Tag == asn1.TagSequence && v.Class == asn1.ClassUniversal
 }
 
 // readPEM takes certificates, and key and OCSP response if they are there,

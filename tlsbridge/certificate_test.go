@@ -212,7 +212,7 @@ func TestCertificateErrors(t *testing.T) {
 		{"a folder", Certificate{Path: dir}, ".Path", dir, "readable file"},
 		{"wrong PFX password", Certificate{Path: pfxPath, Password: "wrong"}, ".Path", pfxPath, "password"},
 		{"PFX with key file", Certificate{Path: pfxPath, KeyPath: keyPath}, ".KeyPath", keyPath, "leave KeyPath empty"},
-		{"neither PEM nor PFX", Certificate{Path: write("junk", "junk")}, ".Path", dir + "/junk", "PKCS #12"},
+		{"neither PEM nor PFX", Certificate{Path: write("junk", "junk")}, ".Path", dir + "/junk", "neither a PEM nor a PKCS #12 file"},
 		{"no certificate", Certificate{Path: keyPath}, ".Path", keyPath, "CERTIFICATE"},
 		{"no key", Certificate{Path: certPath}, ".Path", certPath, "set KeyPath"},
 		{"no key in key file", Certificate{Path: certPath, KeyPath: certPath}, ".KeyPath", certPath, "private key"},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -22,7 +23,7 @@ func chain(cfg *config.Config, app http.Handler, logger *slog.Logger, observers 
 			OmitFailureMessage: !cfg.Hosts.FailureMessage, Logger: logger,
 		}
 		if err := f.Validate(); err != nil {
-			return nil, usageError{err}
+			return nil, usageError{fmt.Errorf("%s: %w", cfg.Name("allowed-hosts"), err)}
 		}
 		app = f
 	}
@@ -33,7 +34,7 @@ func chain(cfg *config.Config, app http.Handler, logger *slog.Logger, observers 
 	f := forwarded(&cfg.Forwarded)
 	f.Handler, f.Logger = app, logger
 	if err := f.Validate(); err != nil {
-		return nil, usageError{err}
+		return nil, usageError{fmt.Errorf("%s: %w", cfg.Name("forwarded-headers.allowed-hosts"), err)}
 	}
 	return f, nil
 }

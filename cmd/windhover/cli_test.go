@@ -19,7 +19,8 @@ func TestUnusableInputs(t *testing.T) {
 	}
 	t.Cleanup(func() { ln.Close() }) // the subtests run after this function
 	taken := "http://" + ln.Addr().String()
-	files := write(t, map[string]string{"bad.yaml": "nonsense: 1\n", "broken.yaml": "urls: [\n", "file.txt": "x", "cert.pem": "no certificate"})
+	files := write(t, map[string]string{"bad.yaml": "nonsense: 1\n", "broken.yaml": "urls: [\n", "file.txt": "x", "cert.pem": "no certificate",
+		"sni.yaml": "tls: {sni: {a.test: {path: /no/a.pem}}}\n", "section.json": `{"limits": 5}`})
 	in := func(name string) string { return filepath.Join(files, name) }
 	for _, c := range []struct {
 		name   string
@@ -43,7 +44,7 @@ func TestUnusableInputs(t *testing.T) {
 		{"no scheme", nil, []string{"--urls", "5000"}, 2, []string{`5000`}},
 		{"path base", nil, []string{"--urls", "http://localhost:5000/base"}, 2, []string{"http://localhost:5000/base"}},
 		{"localhost with port 0", nil, []string{"--urls", "http://localhost:0"}, 2, []string{"http://localhost:0", "127.0.0.1"}},
-		{"bad allowed host", nil, []string{"--allowed-hosts", "example.com:80", "--urls", any4}, 2, []string{"example.com:80"}},
+		{"bad allowed host", nil, []string{"--allowed-hosts", "example.com:80", "--urls", any4}, 2, []string{"--allowed-hosts", "example.com:80"}},
 		{"bad upstream", nil, []string{"proxy", "localhost:3000"}, 2, []string{"localhost:3000"}},
 		{"no upstream", nil, []string{"proxy"}, 2, []string{"upstream"}},
 		{"upgrade without a file", nil, []string{"upgrade"}, 2, []string{"--pid-file"}},
@@ -58,6 +59,16 @@ func TestUnusableInputs(t *testing.T) {
 		{"certificate that is none", nil, []string{"--urls", "https://127.0.0.1:0", "--tls-certificate", in("cert.pem")}, 2, []string{"cert.pem"}},
 		{"log file in no directory", nil, []string{"--urls", any4, "--log-file", in("no/log")}, 1, []string{in("no/log")}},
 		{"socket in no directory", nil, []string{"--urls", "http://unix:" + in("no/sock")}, 1, []string{in("no/sock")}},
+		{"log file is named", nil, []string{"--urls", any4, "--access-log-file", in("no/log")}, 1, []string{"--access-log-file", in("no/log")}},
+		{"pid file in no directory", nil, []string{"--urls", any4, "--pid-file", in("no/pid")}, 1, []string{"--pid-file", in("no/pid")}},
+		{"too many rings", nil, []string{"--rings", "257"}, 2, []string{"--rings", `"257"`, "0 to 256"}},
+		{"unknown owner", nil, []string{"--urls", any4, "--unix-owner", "no such user"}, 2, []string{`"no such user"`, "user:group"}},
+		{"bad forwarded host", nil, []string{"--urls", any4, "--forwarded-headers", "host", "--forwarded-allowed-hosts", "a b"}, 2, []string{"--forwarded-allowed-hosts", `"a b"`}},
+		{"missing key", nil, []string{"--urls", "https://127.0.0.1:0", "--tls-certificate", in("cert.pem"), "--tls-key", in("no.key"), "--tls-ticket-keys", in("no.tickets")}, 2, []string{"https://127.0.0.1:0", "--tls-key", in("no.key"), "--tls-ticket-keys", in("no.tickets")}},
+		{"missing certificate of a name", nil, []string{"--urls", "https://127.0.0.1:0", "--config", in("sni.yaml")}, 2, []string{"tls.sni.a.test.path", "/no/a.pem"}},
+		{"section that is a number", nil, []string{"--config", in("section.json")}, 2, []string{"limits in ", `"5"`, "section"}},
+		{"truth value that is none", nil, []string{"--server-header=maybe"}, 2, []string{"--server-header", `"maybe"`, "true or false"}},
+		{"value of a truth value apart", nil, []string{"hello", "--server-header", "false"}, 2, []string{`"false"`, "--flag=value"}},
 		{"pid file of nobody", nil, []string{"upgrade", "--pid-file", in("missing.pid")}, 1, []string{in("missing.pid")}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

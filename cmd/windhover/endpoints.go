@@ -86,7 +86,7 @@ func tlsConfig(cfg *config.Config, a *config.Address, logger *slog.Logger) (*tls
 			"none": tlsbridge.NoClientCertificate, "allow": tlsbridge.AllowClientCertificate, "require": tlsbridge.RequireClientCertificate,
 		}[t.ClientMode],
 		OnReload: func(err error) {
-			logError(logger, "certificates not reloaded; the old ones stay in use", err)
+			logError(logger, "certificates not reloaded; the old ones stay in use", nameSettings(err))
 			if err == nil {
 				logger.Info("certificates reloaded", slog.String("endpoint", a.URL))
 			}

@@ -128,7 +128,7 @@ func (e *engine) Start() error {
 		if e.admin != nil {
 			closeAll(e.admin.Listeners())
 		}
-		return err
+		return nameSettings(err)
 	}
 	for _, s := range e.servers() {
 		for _, ln := range s.Listeners() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 
@@ -18,16 +19,18 @@ type logs struct {
 	buffer   *logfile.Buffer // in front of requests
 }
 
-func (p *program) openLogs(cfg *config.Log) (*logs, error) {
+func (p *program) openLogs(c *config.Config) (*logs, error) {
+	cfg := &c.Log
 	messages, err := logfile.Open(cfg.File, p.stderr)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w; name a file that this user may write", c.Name("log.file"), err)
 	}
 	l := &logs{messages: messages, Logger: slog.New(messageHandler(messages, cfg))}
 	if !cfg.Access {
 		return l, nil
 	}
 	if l.requests, err = logfile.Open(cfg.AccessFile, p.stdout); err != nil {
+		err = fmt.Errorf("%s: %w; name a file that this user may write", c.Name("log.access.file"), err)
 		return nil, errors.Join(err, messages.Close())
 	}
 	l.buffer = logfile.NewBuffer(l.requests, int(cfg.AccessBuffer))

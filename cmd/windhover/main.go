@@ -79,13 +79,16 @@ func exitStatus(err error) int {
 	return exitRuntime
 }
 
+// packages are the prefixes of errors that tell a user nothing.
+var packages = []string{"windhover: ", "listen: ", "tlsbridge: ", "proto: ", "ring: "}
+
 // oneLine shows joined errors in one line.
 func oneLine(err error) string {
 	lines := strings.FieldsFunc(err.Error(), func(r rune) bool { return r == '\n' || r == '\r' })
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
-		for _, pkg := range []string{"windhover: ", "listen: ", "tlsbridge: ", "proto: ", "ring: "} {
-			lines[i] = strings.TrimPrefix(lines[i], pkg)
+		for _, pkg := range packages {
+			lines[i] = strings.ReplaceAll(strings.TrimPrefix(lines[i], pkg), ": "+pkg, ": ")
 		}
 	}
 	return strings.Join(lines, "; ")
@@ -100,7 +103,7 @@ func (p *program) rootCommand() *cobra.Command {
 Every flag has an environment form, --max-request-line-size being
 WINDHOVER_MAX_REQUEST_LINE_SIZE, and a place in a configuration file, which
 "windhover config" shows. Flags win over the environment, that over the file.`,
-		Args:          usageArgs(cobra.MaximumNArgs(1), "give one directory, or a command"),
+		Args:          usageArgs(cobra.MaximumNArgs(1), "give one directory, or a command that --help lists"),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -116,11 +119,11 @@ WINDHOVER_MAX_REQUEST_LINE_SIZE, and a place in a configuration file, which
 	return root
 }
 
-// usageArgs makes a usage error of a wrong number of arguments.
+// usageArgs makes a usage error of too many arguments.
 func usageArgs(check cobra.PositionalArgs, remedy string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := check(cmd, args); err != nil {
-			return usageError{fmt.Errorf("%w: %q; %s", err, args, remedy)}
+			return usageError{fmt.Errorf("unexpected argument %q; %s", args[len(args)-1], remedy)}
 		}
 		return nil
 	}
@@ -130,7 +133,7 @@ func (p *program) helloCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "hello",
 		Short: `Answer every request with "Hello World!"`,
-		Args:  usageArgs(cobra.NoArgs, "hello takes none"),
+		Args:  usageArgs(cobra.NoArgs, "hello takes none (values of flags: --flag=value)"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return p.serve(cmd, args, helloContent)
 		},
@@ -156,7 +159,7 @@ func (p *program) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Check the configuration and print it, with where each value comes from",
-		Args:  usageArgs(cobra.NoArgs, "config takes none"),
+		Args:  usageArgs(cobra.NoArgs, "config takes none (values of flags: --flag=value)"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.Load(cmd.Flags(), p.lookup)
 			if err != nil {

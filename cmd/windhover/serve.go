@@ -28,7 +28,7 @@ func (p *program) serve(cmd *cobra.Command, args []string, make contentFunc) err
 	if err != nil {
 		return usageError{err}
 	}
-	l, err := p.openLogs(&cfg.Log)
+	l, err := p.openLogs(cfg)
 	if err != nil {
 		return err
 	}
@@ -59,6 +59,9 @@ func (p *program) runServer(cfg *config.Config, l *logs, app http.Handler, o *or
 	if l.buffer != nil {
 		metrics.WatchLog(l.buffer.Dropped, l.buffer.Failed)
 	}
+	if err := checkPID(cfg.PIDFile); err != nil {
+		return fmt.Errorf("%s: %w; name a file that this user may write", cfg.Name("pid-file"), err)
+	}
 	received, stop := events()
 	defer stop()
 	defer removePID(cfg.PIDFile)
@@ -74,7 +77,7 @@ func (p *program) runServer(cfg *config.Config, l *logs, app http.Handler, o *or
 		Reload: func() error {
 			e.notify(systemd.Reloading())
 			defer e.notify(systemd.Ready)
-			return errors.Join(l.reopen(), e.server.ReloadCertificates())
+			return errors.Join(l.reopen(), nameSettings(e.server.ReloadCertificates()))
 		},
 		Upgrade: e.upgrade,
 	}

@@ -74,6 +74,20 @@ func readPID(path string) (int, error) {
 	return pid, nil
 }
 
+// checkPID finds out early whether writePID will work: without the file, upgrade
+// cannot find the server.
+func checkPID(path string) error {
+	if path == "" {
+		return nil
+	}
+	probe := path + ".probe"
+	f, err := os.Create(probe) // #nosec G304: the operator names it
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, errors.Unwrap(err)) // an *fs.PathError
+	}
+	return errors.Join(f.Close(), os.Remove(probe))
+}
+
 // writePID replaces the file as a whole: its reader sees the old process id or
 // the new one.
 func writePID(path string) error {

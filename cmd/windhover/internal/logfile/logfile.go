@@ -6,7 +6,6 @@ package logfile
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -40,7 +39,7 @@ func (l *File) Reopen() error {
 	}
 	f, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {
-		return fmt.Errorf("log file: %w", err)
+		return err // names the file
 	}
 	l.mu.Lock()
 	old := l.f
