@@ -128,7 +128,7 @@ func TestGreedyConnectionDoesNotStarveOthers(t *testing.T) {
 // A peer that does not read: the writer blocks at the limit, nothing is lost
 // when the peer reads on, and memory stays bounded meanwhile.
 func TestSlowReaderBlocksTheWriterAndLosesNothing(t *testing.T) {
-	const pieces, piece = 200, 10000
+	const pieces, piece = 2000, 10000 // more than sockets hold
 	var wrote atomic.Int32
 	tr := newTransport(t, Options{Rings: 1})
 	accept, links := acceptLines(func(c *lines, s string) listen.Verdict {
@@ -242,7 +242,7 @@ func TestStoppedClientGetsTheRestWhenItGoesOn(t *testing.T) {
 	cmd := exec.Command("/proc/self/exe", "-test.run=^$")
 	cmd.Env = append(os.Environ(), childEnv+"=client", childAddrEnv+"="+addr)
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -284,9 +284,10 @@ func reset(c *net.TCPConn) {
 	c.Close()
 }
 
+// The peer resets the connection, in every state that a link can be in. It must
+// be told to the protocol once, with the reason where there is one, and a call
+// under way must be ended by it.
 func TestResetInEveryState(t *testing.T) {
-	hold := make(chan struct{})
-	defer close(hold)
 	entered := make(chan string, 8)
 	tr := newTransport(t, Options{Rings: 1})
 	accept, links := acceptLines(func(c *lines, s string) listen.Verdict {
@@ -298,41 +299,114 @@ func TestResetInEveryState(t *testing.T) {
 			if _, err := c.Read(make([]byte, 10)); err == nil {
 				t.Error("read bytes that nobody sent")
 			}
+		case "mid-body":
+			if n, err := io.ReadFull(c, make([]byte, 10)); n >= 10 || err == nil {
+				t.Errorf("read %d of 4 bytes, %v", n, err)
+			}
 		case "writing":
 			if _, err := c.Write(make([]byte, 64<<20)); err == nil {
 				t.Error("wrote to nobody")
 			}
 		case "queued":
 			c.say(strings.Repeat("x", 32<<20))
-		case "closing":
+		case "lingering":
 			c.say("bye\n")
 			return listen.Close
 		}
 		return listen.Wait
 	})
-	addr := serve(t, tr, listen.Options{}, accept)
-	for _, state := range []string{"fresh", "idle", "busy", "reading", "writing", "queued", "closing", "half"} {
-		for i := range 10 {
-			c := dial(t, addr)
-			l := get(t, "accept", links)
-			switch state {
-			case "fresh":
-			case "half":
-				c.CloseWrite()
-			default:
-				fmt.Fprintln(c, state)
-				get(t, state, entered)
+	bounded := serve(t, tr, listen.Options{}, accept)
+	unbounded := serve(t, tr, listen.Options{SendBuffer: -1}, accept) // a call that queues returns
+	has := func(s status) func(k *link) bool {
+		return func(k *link) bool { return k.status&s == s }
+	}
+	for _, state := range []struct {
+		name    string
+		send    string
+		settled func(k *link) bool
+	}{
+		{"fresh", "", has(armed)},
+		{"mid-head", "mid-hea", has(armed | fed)},
+		{"idle", "idle\n", func(k *link) bool { return k.status&(running|fed) == fed }},
+		{"busy", "busy\n", has(running)},
+		{"reading", "reading\n", func(k *link) bool { return k.reader != nil }},
+		{"mid-body", "mid-body\n", func(k *link) bool { return k.reader != nil && k.status&fed != 0 }},
+		{"writing", "writing\n", has(polling)},
+		{"queued", "queued\n", func(k *link) bool { return k.status&running == 0 && k.flight != nil }},
+		{"lingering", "lingering\n", has(lingering)},
+	} {
+		t.Run(state.name, func(t *testing.T) {
+			for i := range 10 {
+				addr := bounded
+				if state.name == "queued" {
+					addr = unbounded
+				}
+				c := dial(t, addr)
+				l := get(t, "accept", links)
+				io.WriteString(c, state.send)
+				if strings.Contains(state.send, "\n") {
+					get(t, state.name, entered)
+				}
+				if state.name == "mid-body" {
+					io.WriteString(c, "half")
+				}
+				if i%2 == 1 { // half of the times just before
+					k := l.Link.(*link)
+					eventually(t, k, state.name, func() bool { return state.settled(k) })
+				}
+				reset(c)
+				get(t, "Lost in state "+state.name, l.lost)
+				select {
+				case err := <-l.lost:
+					t.Fatalf("%s: Lost again: %v", state.name, err)
+				default:
+				}
 			}
-			if i%2 == 1 {
-				time.Sleep(time.Millisecond) // let the state settle, half of the times
-			}
-			reset(c)
-			get(t, "Lost in state "+state, l.lost)
-			select {
-			case err := <-l.lost:
-				t.Fatalf("%s: Lost again: %v", state, err)
-			default:
-			}
+		})
+	}
+}
+
+// Connections that are reset before they are accepted, or before the loop has
+// seen them.
+func TestResetBeforeTheLoopKnowsTheConnection(t *testing.T) {
+	tr := newTransport(t, Options{Rings: 1})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, release := make(chan struct{}), make(chan struct{})
+	once := sync.OnceFunc(func() { close(first); <-release })
+	var accepted, lost atomic.Int32
+	serveOn(t, tr, ln, listen.Options{}, func(l listen.Link) listen.Protocol {
+		accepted.Add(1)
+		once() // the others are in the backlog meanwhile
+		return &funcs{
+			data: func(p []byte) listen.Verdict {
+				l.End(append(l.Begin(), p...))
+				return listen.Wait
+			},
+			lost: func(error) { lost.Add(1) },
+		}
+	})
+	head := dial(t, ln.Addr().String())
+	get(t, "accept", first)
+	for i := range 40 {
+		c := dial(t, ln.Addr().String())
+		if i%2 == 0 {
+			io.WriteString(c, "hello\n")
+		}
+		reset(c)
+	}
+	reset(head) // accepted, and not yet handed to the loop
+	last := dial(t, ln.Addr().String())
+	close(release)
+	if got := ask(t, last, "still there"); got != "still there" {
+		t.Fatal(got)
+	}
+	reset(last)
+	for end := time.Now().Add(limit); lost.Load() < accepted.Load() || tr.loops[0].load.Load() > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d of %d connections ended; the loop counts %d", lost.Load(), accepted.Load(), tr.loops[0].load.Load())
 		}
 	}
 }
@@ -597,9 +671,12 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 	if g := runtime.NumGoroutine(); g > goroutines+20 {
 		t.Errorf("%d goroutines, %d before", g, goroutines)
 	}
-	if h := heapInUse(); h > heap+4<<20 {
+	h := heapInUse()
+	if h > heap+4<<20 {
 		t.Errorf("%d KiB of heap, %d before", h>>10, heap>>10)
 	}
+	t.Logf("%d connections, %d accepted; before and after: descriptors %d, %d; goroutines %d, %d; heap %d, %d KiB",
+		n, accepted.Load(), files, openFiles(), goroutines, runtime.NumGoroutine(), heap>>10, h>>10)
 }
 
 func heapInUse() uint64 {
