@@ -125,6 +125,9 @@ func (s *Server) prepare() (*proto.Service, error) {
 		return nil, err
 	}
 	s.transports.kind, s.transports.rings, s.transports.logger = s.Transport, s.Rings, s.Logger
+	if err := s.transports.check(); err != nil {
+		return nil, err
+	}
 	s.svc = svc
 	return svc, nil
 }
@@ -256,7 +259,7 @@ func (s *Server) Close() error {
 // Stats are the server's counters.
 type Stats struct {
 	Connections         int64 // open, upgraded ones not counted
-	UpgradedConnections int64
+	UpgradedConnections int64 // hijacked ones only under Limits.MaxConcurrentUpgradedConnections
 	Rejected            int64 // over MaxConcurrentConnections
 	BadRequests         int64 // answered with an error by the server itself
 	Timeouts            int64 // keep-alive, head, body, drain, slow readers

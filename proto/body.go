@@ -69,6 +69,14 @@ func (b *body) begin(c *Conn, h *wire.Head) {
 	}
 }
 
+// bodyLimit is a limit on bodies with None as a number.
+func bodyLimit(n int64) int64 {
+	if n == None {
+		return 0
+	}
+	return n
+}
+
 func (b *body) reset() { *b = body{} }
 
 // unsolicited reports whether the client was to wait for 100 (Continue) and
@@ -97,6 +105,9 @@ func (b *body) read(p []byte) (int, error) {
 	}
 	if !b.begun.Load() {
 		b.begun.Store(true)
+		if b.head.Framing.Kind != wire.NoBody {
+			b.c.log(evBodyStart)
+		}
 		if b.limit >= 0 && b.head.Framing.Kind == wire.Length && b.head.Framing.Length > b.limit {
 			return 0, b.fail(bodyTooLarge(b.limit))
 		}

@@ -30,7 +30,7 @@ func control(r *http.Request, f func(c *Conn) error) error {
 }
 
 // SetMaxRequestBodySize replaces [Limits].MaxRequestBodySize for one request:
-// n bytes, or no limit below zero. It must come before the first read of the
+// n bytes (0 or [None]: no body), or no limit below zero. It must come before the first read of the
 // body, else the error is [ErrReadingBegun] (Kestrel
 // IHttpMaxRequestBodySizeFeature).
 func SetMaxRequestBodySize(r *http.Request, n int64) error {
@@ -38,7 +38,7 @@ func SetMaxRequestBodySize(r *http.Request, n int64) error {
 		if c.s.body.begun.Load() {
 			return ErrReadingBegun
 		}
-		c.s.body.limit = n
+		c.s.body.limit = bodyLimit(n)
 		return nil
 	})
 }

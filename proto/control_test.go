@@ -57,10 +57,29 @@ func TestControlOutsideARequest(t *testing.T) {
 	}
 }
 
+// None for one request is no body, too, and 0 means what it says.
+func TestNoBodyPerRequest(t *testing.T) {
+	for _, n := range []int64{0, None} {
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := SetMaxRequestBodySize(r, n); err != nil {
+				t.Error(err)
+			}
+			_, err := io.Copy(io.Discard, r.Body)
+			var tooLarge *http.MaxBytesError
+			fmt.Fprintf(w, "too large: %t", errors.As(err, &tooLarge))
+		})
+		const post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"
+		if got, _ := play(t, &Service{Handler: h}, post); !strings.HasSuffix(got, "too large: true") {
+			t.Errorf("%d: got %q", n, got)
+		}
+	}
+}
+
 func TestLimitsAreChecked(t *testing.T) {
 	for name, l := range map[string]Limits{
 		"grace period of a second": {MinResponseDataRate: DataRate{GracePeriod: 1e9}},
 		"buffer below the line":    {MaxRequestBufferSize: 4096},
+		"no connection at all":     {MaxConcurrentConnections: None},
 	} {
 		var le *LimitError
 		if err := l.Validate(); !errors.As(err, &le) || le.Allowed == "" {

@@ -120,11 +120,11 @@ func (x *Exchange) ContentLength() int64 { return x.c.s.body.length() }
 // ends after the response then.
 func (x *Exchange) Read(p []byte) (int, error) { return x.c.s.body.read(p) }
 
-// SetMaxBodySize replaces [Limits].MaxRequestBodySize for this request; below
-// zero means no limit. It has no effect once reading has begun.
+// SetMaxBodySize replaces [Limits].MaxRequestBodySize for this request; 0 or
+// [None] means no body, below zero no limit. It has no effect once reading has begun.
 func (x *Exchange) SetMaxBodySize(n int64) {
 	if b := &x.c.s.body; !b.begun.Load() {
-		b.limit = n
+		b.limit = bodyLimit(n)
 	}
 }
 

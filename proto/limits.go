@@ -2,6 +2,7 @@ package proto
 
 import (
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 )
@@ -19,9 +20,14 @@ type DataRate struct {
 
 func (r DataRate) off() bool { return r.BytesPerSecond < 0 }
 
+// None is the value of a limit that allows nothing, where the field says that it
+// may be that. It is Kestrel's 0, which as the zero value of a Go field has to
+// mean the default.
+const None int64 = math.MinInt64
+
 // Limits are the caps and timeouts of a server; every one is on by default.
-// The zero value of a field means its default, a negative value means no
-// limit. The defaults are Kestrel's (KestrelServerLimits), whose names they
+// The zero value of a field means its default, a negative value other than
+// [None] means no limit. The defaults are Kestrel's (KestrelServerLimits), whose names they
 // keep. Limits are read when a server starts and must not change afterwards.
 type Limits struct {
 	// MaxConcurrentConnections bounds open connections of the server,
@@ -29,20 +35,27 @@ type Limits struct {
 	// Default: unlimited.
 	MaxConcurrentConnections int64
 	// MaxConcurrentUpgradedConnections bounds connections that have left HTTP
-	// by Upgrade or Hijack. Upgrade beyond it fails with [ErrUpgradeLimit].
-	// Default: unlimited.
+	// by Upgrade or Hijack. Beyond it both fail with [ErrUpgradeLimit], and the
+	// handler may answer. [None] allows none. Default: unlimited.
+	//
+	// An upgraded connection is counted until its handler has returned, a
+	// hijacked one until it is closed. To see that, the net.Conn that Hijack
+	// returns under a limit wraps the *net.TCPConn, *net.UnixConn or *tls.Conn
+	// that it returns without one; without a limit hijacked connections are not
+	// counted.
 	MaxConcurrentUpgradedConnections int64
 
 	// MaxRequestBodySize bounds a request body in bytes, chunked framing
 	// included and trailers not: reading further fails with a [*BodyError] of
-	// status 413. Default 30,000,000.
+	// status 413. [None] refuses every body. Default 30,000,000.
 	MaxRequestBodySize int64
 	// MaxRequestBufferSize is how many bytes of a connection may be received
 	// before they are consumed; reading from it pauses there. Default
 	// 1,048,576.
 	MaxRequestBufferSize int
 	// MaxResponseBufferSize is how many unsent bytes a writer may leave
-	// behind before it has to wait. Default 65,536.
+	// behind before it has to wait. Kestrel's 0, where each write waits until
+	// the system has taken all of it, is 1. Default 65,536.
 	MaxResponseBufferSize int
 	// MaxRequestLineSize bounds the request line in bytes with its CRLF: 414.
 	// Default 8,192.
@@ -127,6 +140,9 @@ func def[T int | int64 | float64 | time.Duration](p *T, d T) {
 // Validate reports the first unusable value as a [*LimitError], or nil.
 func (l Limits) Validate() error {
 	l = l.WithDefaults()
+	if l.MaxConcurrentConnections == None {
+		return &LimitError{"MaxConcurrentConnections", "None", "1 or more, or -1 for no limit"}
+	}
 	for _, r := range []struct {
 		name string
 		rate DataRate
@@ -153,13 +169,16 @@ func (l Limits) Validate() error {
 
 // quota counts something that has an upper bound. The zero value has none.
 type quota struct {
-	limit int64 // <= 0: unlimited
+	limit int64 // 0 or below: unlimited; None: nothing
 	used  atomic.Int64
 }
 
+// limited reports whether there is an upper bound.
+func (q *quota) limited() bool { return q.limit > 0 || q.limit == None }
+
 // acquire takes one if the limit allows it.
 func (q *quota) acquire() bool {
-	if n := q.used.Add(1); q.limit > 0 && n > q.limit {
+	if n := q.used.Add(1); q.limited() && n > q.limit {
 		q.used.Add(-1)
 		return false
 	}

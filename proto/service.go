@@ -87,16 +87,16 @@ type Service struct {
 	// field, not in Limits.
 	silentHeadTimeout bool
 
-	baseCtx   context.Context
-	server    string // "Server: …\r\n" or ""
-	conns     quota
-	upgraded  quota
-	draining  atomic.Bool
-	stopping  chan struct{} // closed by SetDraining
-	noKeep    atomic.Bool
-	date      atomic.Pointer[dateLine]
-	connIDs   atomic.Uint64
-	rejectLog atomic.Int64 // unix seconds of the last rejection logged
+	baseCtx  context.Context
+	server   string // "Server: …\r\n" or ""
+	conns    quota
+	upgraded quota
+	draining atomic.Bool
+	stopping chan struct{} // closed by SetDraining
+	noKeep   atomic.Bool
+	date     atomic.Pointer[dateLine]
+	connIDs  atomic.Uint64
+	logs     throttles
 }
 
 // Counters count what happens to connections. None is written on the path of
@@ -118,6 +118,7 @@ func (s *Service) Prepare() error {
 		return errTwoHandlers
 	}
 	s.lim = s.Limits.WithDefaults()
+	s.lim.MaxRequestBodySize = bodyLimit(s.lim.MaxRequestBodySize)
 	s.handler = s.Handler
 	if s.handler == nil {
 		s.handler = http.DefaultServeMux
@@ -231,7 +232,8 @@ func (s *Service) SetDraining() {
 func (s *Service) SetKeepAlives(on bool) { s.noKeep.Store(!on) }
 
 // Connections returns how many connections are open, and how many have left
-// HTTP.
+// HTTP; of those, hijacked ones only under a limit on them (see
+// [Limits].MaxConcurrentUpgradedConnections).
 func (s *Service) Connections() (open, upgraded int64) {
 	return s.conns.used.Load(), s.upgraded.used.Load()
 }
@@ -257,6 +259,17 @@ func (s *Service) appendDate(dst []byte, now time.Time) []byte {
 
 // logf reports misuse and panics in net/http's words.
 func (s *Service) logf(format string, args ...any) {
+	held, ok := s.logs[0].allow(time.Now(), maxErrorsPerSecond)
+	if held > 0 {
+		s.print("http: %d messages were left out of this log", held)
+	}
+	if ok {
+		s.print(format, args...)
+	}
+}
+
+// print is logf without a bound.
+func (s *Service) print(format string, args ...any) {
 	switch {
 	case s.ErrorLog != nil:
 		s.ErrorLog.Printf(format, args...)

@@ -60,7 +60,6 @@ func Upgrade(w http.ResponseWriter, r *http.Request, protocol string) (net.Conn,
 	case own.r.started:
 		return nil, ErrResponseStarted
 	}
-	own.r.status = http.StatusSwitchingProtocols
 	var fields []byte
 	for k, vv := range header {
 		if k == "Connection" || k == "Upgrade" || k == "Content-Length" || k == "Transfer-Encoding" || !wire.ValidFieldName(k) {
@@ -74,6 +73,7 @@ func Upgrade(w http.ResponseWriter, r *http.Request, protocol string) (net.Conn,
 	if err != nil {
 		return nil, err
 	}
+	own.r.status = http.StatusSwitchingProtocols
 	own.hijacked, own.upgraded = true, true
 	return u, nil
 }
@@ -232,7 +232,7 @@ func (u *Upgraded) SetWriteDeadline(t time.Time) error {
 // hijack takes the connection out of the transport, for http.Hijacker.
 func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c := w.c
-	limited := c.svc.upgraded.limit > 0
+	limited := c.svc.upgraded.limited()
 	if limited && !c.svc.upgraded.acquire() {
 		return nil, nil, ErrUpgradeLimit
 	}

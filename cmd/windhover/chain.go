@@ -16,7 +16,9 @@ import (
 //
 // so that the log shows the real client, and also who was turned away.
 func chain(cfg *config.Config, app http.Handler, logger *slog.Logger, observers ...observe.Observer) (http.Handler, error) {
-	app = zeroLimits(cfg, app)
+	if cfg.Limits.MaxConcurrentUpgradedConnections == 0 {
+		app = withoutUpgrade(app)
+	}
 	if len(cfg.Hosts.Allowed) > 0 {
 		f := &windhover.HostFilter{
 			Handler: app, AllowedHosts: cfg.Hosts.Allowed, RefuseEmptyHosts: !cfg.Hosts.AllowEmpty,
@@ -51,18 +53,6 @@ func forwarded(c *config.Forwarded) *windhover.ForwardedHeaders {
 		}[name]
 	}
 	return f
-}
-
-// zeroLimits enforces the limits of zero, which proto.Limits, where zero means
-// the default, cannot express: no request body, no upgrade.
-func zeroLimits(cfg *config.Config, app http.Handler) http.Handler {
-	if cfg.Limits.MaxRequestBodySize == 0 {
-		app = http.MaxBytesHandler(app, 0)
-	}
-	if cfg.Limits.MaxConcurrentUpgradedConnections == 0 {
-		app = withoutUpgrade(app)
-	}
-	return app
 }
 
 // withoutUpgrade hides requests for an upgrade from app, which then answers

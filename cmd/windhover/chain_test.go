@@ -37,16 +37,6 @@ func through(t *testing.T, change func(*config.Config), r *http.Request) *httpte
 	return w
 }
 
-func TestBodySizeOfZeroRefusesBodies(t *testing.T) {
-	none := func(c *config.Config) { c.Limits.MaxRequestBodySize = 0 }
-	if w := through(t, none, httptest.NewRequest(http.MethodPost, "/", strings.NewReader("x"))); w.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("a body of one byte: %d", w.Code)
-	}
-	if w := through(t, none, httptest.NewRequest(http.MethodGet, "/", nil)); w.Code != http.StatusOK {
-		t.Errorf("no body: %d", w.Code)
-	}
-}
-
 func TestUpgradeLimitOfZeroHidesUpgrades(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("Upgrade", "websocket")
@@ -68,6 +58,10 @@ func TestLimitsAreTranslated(t *testing.T) {
 		got.MaxRequestLineSize != want.MaxRequestLineSize || got.MaxRequestHeadersTotalSize != want.MaxRequestHeadersTotalSize ||
 		got.MaxRequestBufferSize != want.MaxRequestBufferSize || got.RequestHeadersTimeout != want.RequestHeadersTimeout {
 		t.Errorf("the program's defaults %+v are not the server's %+v", got, want)
+	}
+	c.MaxRequestBodySize, c.MaxConcurrentUpgradedConnections = 0, 0
+	if got := limits(&c); got.MaxRequestBodySize != proto.None || got.MaxConcurrentUpgradedConnections != proto.None {
+		t.Errorf("0 is not nothing: %+v", got)
 	}
 	c.MaxResponseBufferSize, c.KeepAliveTimeout, c.MinRequestBodyDataRate = 0, config.Unlimited, config.Unlimited
 	if got := limits(&c); got.MaxResponseBufferSize != 1 || got.KeepAliveTimeout >= 0 || got.MinRequestBodyDataRate.BytesPerSecond >= 0 {

@@ -80,18 +80,18 @@ func adminServer(cfg *config.Config, h http.Handler, o *origins, logger *slog.Lo
 
 // limits translates: proto.Limits has the default at zero and no limit below.
 // A response buffer of zero bytes is one of one byte: every write waits until
-// the kernel has all of it. The other zeros are enforced by zeroLimits. Upgraded
-// connections always have a limit, if only one that nobody reaches: the server
-// counts hijacked ones only under a limit, and the drain wants to know of them.
+// the kernel has all of it. Upgraded connections always have a limit, if only
+// one that nobody reaches: the server counts hijacked ones only under a limit,
+// and the drain wants to know of them.
 func limits(c *config.Limits) proto.Limits {
-	upgraded := c.MaxConcurrentUpgradedConnections
+	upgraded := cmp.Or(c.MaxConcurrentUpgradedConnections, proto.None)
 	if upgraded == config.Unlimited {
 		upgraded = math.MaxInt64
 	}
 	return proto.Limits{
 		MaxConcurrentConnections:         c.MaxConcurrentConnections,
 		MaxConcurrentUpgradedConnections: upgraded,
-		MaxRequestBodySize:               c.MaxRequestBodySize,
+		MaxRequestBodySize:               cmp.Or(c.MaxRequestBodySize, proto.None),
 		MaxRequestBufferSize:             int(c.MaxRequestBufferSize),
 		MaxResponseBufferSize:            int(cmp.Or(c.MaxResponseBufferSize, 1)),
 		MaxRequestLineSize:               int(c.MaxRequestLineSize),

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -297,6 +298,33 @@ func TestBodyLimitIsPerRequest(t *testing.T) {
 			c.send(request("POST", tt.path, strings.Repeat("x", tt.size), "Connection: close"))
 			if got := c.ended(); !strings.HasPrefix(got, "HTTP/1.1 "+tt.status) {
 				t.Errorf("%d bytes to %s: %.40q", tt.size, tt.path, got)
+			}
+		}
+	})
+}
+
+// A body limit of None refuses every body. (Kestrel's 0.)
+func TestNoBodyIsAllowed(t *testing.T) {
+	none := func(s *windhover.Server) { s.Limits.MaxRequestBodySize = proto.None }
+	read := func(r io.Reader) string {
+		b, err := io.ReadAll(r)
+		var tooLarge *http.MaxBytesError
+		return fmt.Sprintf("%d bytes, too large: %t", len(b), errors.As(err, &tooLarge))
+	}
+	run(t, func(t *testing.T, m mode) {
+		s := m.serve(t, app{
+			handler: func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, read(r.Body)) },
+			native:  func(x *proto.Exchange) { x.Go(func(x *proto.Exchange) { x.WriteString(read(x)) }) },
+		}, none)
+		for _, tt := range []struct{ request, want string }{
+			{get("/", "Connection: close"), "0 bytes, too large: false"},
+			{request("POST", "/", "x"), "0 bytes, too large: true"},
+			{"POST / HTTP/1.1\r\nHost: a\r\n" + chunked("x"), "0 bytes, too large: true"},
+		} {
+			c := s.raw(t)
+			c.send(tt.request)
+			if got := c.ended(); !strings.HasSuffix(got, tt.want) {
+				t.Errorf("%.20q: got %q, want in it %q", tt.request, got, tt.want)
 			}
 		}
 	})

@@ -213,23 +213,32 @@ func TestShutdownFinishesStreams(t *testing.T) {
 }
 
 func TestRequestBodyLimit(t *testing.T) {
-	f := serve(t, &Server{
-		Limits: Limits{MaxRequestBodySize: 1000},
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_, err := io.Copy(io.Discard, r.Body)
-			if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-				w.WriteHeader(http.StatusRequestEntityTooLarge)
+	for _, tt := range []struct {
+		limit    int64
+		statuses map[int]int // by size
+	}{
+		{1000, map[int]int{1000: 200, 1001: 413}},
+		{None, map[int]int{0: 200, 1: 413}},
+		{-1, map[int]int{31_000_000: 200}},
+	} {
+		f := serve(t, &Server{
+			Limits: Limits{MaxRequestBodySize: tt.limit},
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, err := io.Copy(io.Discard, r.Body)
+				if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+					w.WriteHeader(http.StatusRequestEntityTooLarge)
+				}
+			}),
+		})
+		for size, status := range tt.statuses {
+			res, err := f.client.Post(f.url, "", bytes.NewReader(make([]byte, size)))
+			if err != nil {
+				t.Fatal(err)
 			}
-		}),
-	})
-	for _, tt := range []struct{ size, status int }{{1000, 200}, {1001, 413}} {
-		res, err := f.client.Post(f.url, "", bytes.NewReader(make([]byte, tt.size)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode != tt.status {
-			t.Errorf("%d bytes: status %d, want %d", tt.size, res.StatusCode, tt.status)
+			res.Body.Close()
+			if res.StatusCode != status {
+				t.Errorf("limit %d, %d bytes: status %d, want %d", tt.limit, size, res.StatusCode, status)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -12,6 +13,9 @@ import (
 
 	"github.com/windhover-server/windhover/listen"
 )
+
+// None is the value of MaxRequestBodySize that refuses every body. It is proto's.
+const None int64 = math.MinInt64
 
 // Limits bound one HTTP/2 connection. The zero value of each field means its
 // default, Kestrel's (Http2Limits and KestrelServerLimits).
@@ -27,7 +31,8 @@ type Limits struct {
 	// Default 32,768.
 	MaxRequestHeadersTotalSize int
 	// MaxRequestBodySize bounds a request body in bytes; reading further fails
-	// with *http.MaxBytesError. Default 30,000,000; negative means no limit.
+	// with *http.MaxBytesError. Default 30,000,000; negative means no limit,
+	// [None] no body.
 	MaxRequestBodySize int64
 	// InitialConnectionWindowSize is how many bytes of request bodies a
 	// connection may have unread, 65,535 to 2^31-1. Default 1,048,576.
@@ -193,8 +198,8 @@ func (s *Server) Switch(link listen.Link, base listen.Protocol) listen.Protocol 
 // http2 was given.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(serverContext{r.Context(), s.HTTPServer})
-	if n := s.Limits.MaxRequestBodySize; n >= 0 && r.Body != nil && r.Body != http.NoBody {
-		r.Body = http.MaxBytesReader(w, r.Body, n)
+	if n := s.Limits.MaxRequestBodySize; (n >= 0 || n == None) && r.Body != nil && r.Body != http.NoBody {
+		r.Body = http.MaxBytesReader(w, r.Body, n) // which takes what is below zero for zero
 	}
 	s.handler.ServeHTTP(w, r)
 }

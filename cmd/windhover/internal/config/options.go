@@ -143,10 +143,10 @@ func (t *TLS) options() []option {
 func (l *Limits) options() []option {
 	return []option{
 		{"limits.max-concurrent-connections", "max-concurrent-connections", "open connections, upgraded ones not counted", number(&l.MaxConcurrentConnections, 1, true)},
-		{"limits.max-concurrent-upgraded-connections", "max-concurrent-upgraded-connections", "upgraded connections (WebSocket and the like)", number(&l.MaxConcurrentUpgradedConnections, 0, true)},
-		{"limits.max-request-body-size", "max-request-body-size", "bytes of a request body", size(&l.MaxRequestBodySize, 0, true)},
+		{"limits.max-concurrent-upgraded-connections", "max-concurrent-upgraded-connections", "upgraded connections (WebSocket and the like); 0: none may be", number(&l.MaxConcurrentUpgradedConnections, 0, true)},
+		{"limits.max-request-body-size", "max-request-body-size", "bytes of a request body; 0: there may be none", size(&l.MaxRequestBodySize, 0, true)},
 		{"limits.max-request-buffer-size", "max-request-buffer-size", "bytes received ahead of the application, per connection", bufferSize(&l.MaxRequestBufferSize, 1, true)},
-		{"limits.max-response-buffer-size", "max-response-buffer-size", "bytes the application may be ahead of the client, per connection", bufferSize(&l.MaxResponseBufferSize, 0, true)},
+		{"limits.max-response-buffer-size", "max-response-buffer-size", "bytes the application may be ahead of the client, per connection; 0: each write waits for the system to take all", bufferSize(&l.MaxResponseBufferSize, 0, true)},
 		{"limits.max-request-line-size", "max-request-line-size", "bytes of a request line", bufferSize(&l.MaxRequestLineSize, 1, false)},
 		{"limits.max-request-headers-total-size", "max-request-headers-total-size", "bytes of all header lines of a request", bufferSize(&l.MaxRequestHeadersTotalSize, 1, false)},
 		{"limits.max-request-header-count", "max-request-header-count", "header lines of a request", integerInt32(&l.MaxRequestHeaderCount, 1)},
