@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"reflect"
 	"runtime"
 	"strings"
 	"syscall"
@@ -111,15 +110,8 @@ func childClient(addr string) int {
 
 // childRestricted restricts this process and runs it again as childProbe.
 func childRestricted(how string) int {
-	runtime.LockOSThread()
 	var err error
 	switch how {
-	case "EPERM":
-		err = refuseSetup(unix.EPERM)
-	case "ENOSYS":
-		err = refuseSetup(unix.ENOSYS)
-	case "ENOMEM":
-		err = refuseSetup(unix.ENOMEM)
 	case "EMFILE":
 		err = unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 6, Max: 6})
 	default:
@@ -133,22 +125,4 @@ func childRestricted(how string) int {
 	}
 	fmt.Fprintln(os.Stderr, how, err)
 	return 1
-}
-
-// refuseSetup has the kernel answer io_uring_setup with errno on this thread
-// and in the programs it executes.
-func refuseSetup(errno unix.Errno) error {
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the system call's number
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_IO_URING_SETUP, Jf: 1},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	prog := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, reflect.ValueOf(prog).Pointer(), 0, 0)
-	runtime.KeepAlive(prog)
-	return err
 }

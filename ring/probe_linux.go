@@ -3,6 +3,7 @@
 package ring
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -49,9 +50,13 @@ func probe(h host) *Report {
 		return r.fail(h, err)
 	}
 	defer ring.Close()
-	r.Features = features(ring)
+	var refused error
+	r.Features, refused = features(ring)
 	for _, f := range r.Features {
 		if f.Need && !f.Found {
+			if refused != nil {
+				return r.fail(h, refused)
+			}
 			return r.fail(h, fmt.Errorf("%w: no %s", errTooOld, f.Name))
 		}
 	}
@@ -90,19 +95,24 @@ func unavailable(h host, err error) *UnavailableError {
 	return &UnavailableError{Cause: cause, Err: err}
 }
 
-// features looks for everything the ring can use.
-func features(r *uring.Ring) []Feature {
+// features looks for everything the ring can use. refused is why looking
+// failed, if not because the kernel does not know what was asked for.
+func features(r *uring.Ring) (found []Feature, refused error) {
 	ops, err := r.Probe()
 	if err != nil {
 		ops = new(uring.Ops)
 	}
 	bufs, inc := false, false
-	if b, err := r.NewBufRing(2, 1, true); err == nil {
+	b, bufErr := r.NewBufRing(2, 1, true)
+	if bufErr == nil {
 		bufs, inc = true, b.Incremental()
 		_ = b.Close() // only made to see
 	}
+	if err = cmp.Or(err, bufErr); err != nil && !errors.Is(err, unix.EINVAL) {
+		refused = err
+	}
 	has := func(flag uint32) bool { return r.Flags()&flag != 0 }
-	return []Feature{
+	found = []Feature{
 		{Name: "receive and send", Since: "5.6", Need: true, Found: ops.Has(uring.OpRecv) && ops.Has(uring.OpSend)},
 		{Name: "provided buffer rings", Since: "5.19", Need: true, Found: bufs},
 		{Name: "completions kept on overflow", Since: "5.5", Need: true, Found: r.Features()&uring.FeatNoDrop != 0},
@@ -117,6 +127,7 @@ func features(r *uring.Ring) []Feature {
 		{Name: "incremental buffer consumption", Since: "6.12", Found: inc,
 			Cost: "more and smaller receive buffers, shorter receptions"},
 	}
+	return found, refused
 }
 
 // roundTrip sends a few bytes over a socket pair and receives them with what

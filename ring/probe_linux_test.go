@@ -11,31 +11,88 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/windhover-server/windhover/internal/refuse"
 	"github.com/windhover-server/windhover/ring/internal/uring"
 )
 
 func TestProbeNamesTheCauseInARestrictedProcess(t *testing.T) {
-	for how, want := range map[string]Cause{
-		"EPERM":  Denied,
-		"ENOSYS": NoSystemCall,
-		"ENOMEM": LockedMemory,
-		"EMFILE": FileLimit,
+	for _, c := range []struct {
+		name  string
+		errno unix.Errno
+		calls []uintptr
+		want  Cause
+	}{
+		{"seccomp, as container runtimes set it", unix.EPERM, []uintptr{unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER}, Denied},
+		{"seccomp, setup only", unix.EPERM, []uintptr{unix.SYS_IO_URING_SETUP}, Denied},
+		{"seccomp, submission only", unix.EPERM, []uintptr{unix.SYS_IO_URING_ENTER}, Denied},
+		{"seccomp, registration only", unix.EPERM, []uintptr{unix.SYS_IO_URING_REGISTER}, Denied},
+		{"security module", unix.EACCES, []uintptr{unix.SYS_IO_URING_SETUP}, Denied},
+		{"no such system call", unix.ENOSYS, []uintptr{unix.SYS_IO_URING_SETUP}, NoSystemCall},
+		{"too old", unix.EINVAL, []uintptr{unix.SYS_IO_URING_SETUP}, TooOld},
+		{"locked memory", unix.ENOMEM, []uintptr{unix.SYS_IO_URING_SETUP}, LockedMemory},
+		{"file limit", 0, nil, FileLimit},
 	} {
-		t.Run(how, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			cmd := exec.Command("/proc/self/exe", "-test.run=^$")
-			cmd.Env = append(os.Environ(), childEnv+"="+how)
+			if c.errno == 0 {
+				cmd.Env = append(os.Environ(), childEnv+"=EMFILE")
+			} else {
+				cmd.Env = append(os.Environ(), childEnv+"=probe")
+				refuse.Command(cmd, c.errno, c.calls...)
+			}
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
 			lines := strings.SplitN(string(out), "\n", 3)
-			if len(lines) < 3 || lines[0] != fmt.Sprint(int(want)) || lines[1] != fmt.Sprint(int(want)) {
-				t.Fatalf("want cause %d (%v) from Probe and New, got %s", want, want, out)
+			if len(lines) < 3 || lines[0] != fmt.Sprint(int(c.want)) || lines[1] != fmt.Sprint(int(c.want)) {
+				t.Fatalf("want cause %d (%v) from Probe and New, got %s", c.want, c.want, out)
 			}
-			if !strings.Contains(lines[2], want.String()) {
+			if !strings.Contains(lines[2], c.want.String()) {
 				t.Fatalf("New's error does not name the cause: %s", lines[2])
 			}
 		})
+	}
+}
+
+// What is found is told, and for what is missing, what that costs: a ring made
+// without the optional flags stands for a kernel that does not know them.
+func TestReportTellsWhatIsMissingAndWhatItCosts(t *testing.T) {
+	h := thisHost
+	h.setup = func(c uring.Config) (*uring.Ring, error) {
+		c.Want = 0
+		return uring.New(c)
+	}
+	r := probe(h)
+	if !r.Usable() {
+		t.Skipf("no io_uring here: %v", r.Err)
+	}
+	text := r.String()
+	if !strings.HasPrefix(text, "kernel: "+thisHost.release()+"\nio_uring: usable\n") {
+		t.Errorf("report begins %q", text)
+	}
+	lacking := map[string]bool{}
+	for _, f := range r.Features {
+		line := fmt.Sprintf("  have  %s (since %s)\n", f.Name, f.Since)
+		if !f.Found {
+			lacking[f.Name] = true
+			line = fmt.Sprintf("  lack  %s (since %s): %s\n", f.Name, f.Since, f.Cost)
+		}
+		if strings.Count(text, line) != 1 {
+			t.Errorf("no line %q in\n%s", line, text)
+		}
+	}
+	for _, name := range []string{"cooperative task running", "submission goes on after an error", "submission queue without index"} {
+		if !lacking[name] {
+			t.Errorf("%s is reported as found on a ring without it:\n%s", name, text)
+		}
+	}
+}
+
+func TestReportNamesTheNeededFeatureThatIsMissing(t *testing.T) {
+	r := &Report{Cause: TooOld, Features: []Feature{{Name: "buffer rings", Since: "5.19", Need: true}}}
+	if s := r.String(); !strings.Contains(s, "LACK  buffer rings (since 5.19): needed\n") {
+		t.Errorf("report %q", s)
 	}
 }
 
