@@ -212,6 +212,9 @@ func (c *Conn) exchange() listen.Verdict {
 		if !c.finishBody() {
 			return listen.Close
 		}
+		if s.body.begun.Load() {
+			c.log(evBodyDone)
+		}
 	}
 	if s.writeDeadline {
 		// The deadline holds for all of the response.
@@ -237,6 +240,9 @@ func (c *Conn) idle() listen.Verdict {
 	if !c.svc.keepAlives() && c.requests > 0 {
 		return listen.Close
 	}
+	if c.requests > 0 {
+		c.log(evKeepAlive)
+	}
 	// Not the time the turn began: it may have taken long.
 	c.link.SetReadDeadline(after(time.Now(), c.svc.lim.KeepAliveTimeout))
 	return listen.Wait
@@ -256,7 +262,10 @@ func (c *Conn) awaitHead() listen.Verdict {
 }
 
 // EOF implements [listen.Protocol]. A head that is not complete never will be.
-func (c *Conn) EOF() listen.Verdict { return listen.Close }
+func (c *Conn) EOF() listen.Verdict {
+	c.log(evReadFin)
+	return listen.Close
+}
 
 // Expired implements [listen.Protocol].
 func (c *Conn) Expired() listen.Verdict {
@@ -312,11 +321,12 @@ func (c *Conn) Lost(err error) {
 	c.setState(http.StateClosed)
 	switch {
 	case err == nil:
+		c.log(evDisconnect)
 	case err == listen.ErrSlowPeer:
 		c.svc.Counters.Timeouts.Add(1)
 		c.log(evResponseRateTooLow)
 	default:
-		c.log(evConnectionReset, errAttr(err))
+		c.log(lostEvent(err), errAttr(err))
 	}
 	c.log(evConnectionStop)
 }

@@ -2,7 +2,12 @@ package proto
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"net"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/windhover-server/windhover/listen"
@@ -18,18 +23,64 @@ type event struct {
 var (
 	evConnectionStart       = event{1, "ConnectionStart", slog.LevelDebug}
 	evConnectionStop        = event{2, "ConnectionStop", slog.LevelDebug}
+	evReadFin               = event{6, "ConnectionReadFin", slog.LevelDebug}
+	evKeepAlive             = event{9, "ConnectionKeepAlive", slog.LevelDebug}
+	evDisconnect            = event{10, "ConnectionDisconnect", slog.LevelDebug}
 	evApplicationError      = event{13, "ApplicationError", slog.LevelError}
+	evConnectionError       = event{14, "ConnectionError", slog.LevelInfo}
 	evBadRequest            = event{17, "ConnectionBadRequest", slog.LevelInfo}
+	evRequestHeadersTimeout = event{17, "RequestHeadersTimeout", slog.LevelInfo}
 	evHeadBodyWrite         = event{18, "ConnectionHeadResponseBodyWrite", slog.LevelDebug}
+	evConnectionReset       = event{19, "ConnectionReset", slog.LevelDebug}
 	evConnectionRejected    = event{24, "ConnectionRejected", slog.LevelWarn}
+	evBodyStart             = event{25, "RequestBodyStart", slog.LevelDebug}
+	evBodyDone              = event{26, "RequestBodyDone", slog.LevelDebug}
 	evBodyRateNotSatisfied  = event{27, "RequestBodyMinimumDataRateNotSatisfied", slog.LevelInfo}
 	evResponseRateTooLow    = event{28, "ResponseMinimumDataRateNotSatisfied", slog.LevelInfo}
 	evBodyNotEntirelyRead   = event{32, "RequestBodyNotEntirelyRead", slog.LevelInfo}
 	evBodyDrainTimedOut     = event{33, "RequestBodyDrainTimedOut", slog.LevelInfo}
 	evApplicationAborted    = event{34, "ApplicationAbortedConnection", slog.LevelInfo}
-	evConnectionReset       = event{19, "ConnectionReset", slog.LevelDebug}
-	evRequestHeadersTimeout = event{17, "RequestHeadersTimeout", slog.LevelInfo}
 )
+
+// eventIDs is above every event's id.
+const eventIDs = 40
+
+// inRequest reports whether an event is about a request and not about the
+// connection as a whole.
+func (ev event) inRequest() bool {
+	return ev.id == 13 || ev.id == 18 || ev.id >= 25 && ev.id != 28
+}
+
+// What is logged in one second at most: clients cause events, and must not fill
+// a disk with them. What was left out is counted in the next record. Debug
+// events are for who has asked for all of them.
+const (
+	maxEventsPerSecond = 10  // of each event
+	maxErrorsPerSecond = 100 // messages in net/http's words
+)
+
+// throttles count what is logged; the entry at 0 is for messages that are no
+// event.
+type throttles [eventIDs]throttle
+
+// throttle lets a number of records pass in each second.
+type throttle struct {
+	second, passed, held atomic.Int64
+}
+
+// allow reports whether a record may be written now, and how many were held back
+// since the last one.
+func (t *throttle) allow(now time.Time, limit int64) (held int64, ok bool) {
+	second := now.Unix()
+	if old := t.second.Load(); old != second && t.second.CompareAndSwap(old, second) {
+		t.passed.Store(0)
+	}
+	if t.passed.Add(1) > limit {
+		t.held.Add(1)
+		return 0, false
+	}
+	return t.held.Swap(0), true
+}
 
 // log writes an event of this connection, if anybody listens.
 func (c *Conn) log(ev event, attrs ...slog.Attr) {
@@ -38,22 +89,65 @@ func (c *Conn) log(ev event, attrs ...slog.Attr) {
 		return
 	}
 	attrs = append(attrs, slog.Int("event_id", ev.id), slog.String("conn", c.ID()))
-	l.LogAttrs(context.Background(), ev.level, ev.name, attrs...)
+	if ev.inRequest() {
+		attrs = append(attrs, slog.String("req", c.requestID()))
+	}
+	if ev.id == evConnectionStart.id {
+		attrs = append(attrs, slog.Any("remote", c.link.RemoteAddr()))
+	}
+	c.svc.logEvent(ev, maxEventsPerSecond, attrs)
+}
+
+// logEvent writes an event if it is not one of too many. There is a Logger.
+func (s *Service) logEvent(ev event, limit int64, attrs []slog.Attr) {
+	if ev.level > slog.LevelDebug {
+		held, ok := s.logs[ev.id].allow(time.Now(), limit)
+		if !ok {
+			return
+		}
+		if held > 0 {
+			attrs = append(attrs, slog.Int64("suppressed", held))
+		}
+	}
+	s.Logger.LogAttrs(context.Background(), ev.level, ev.name, attrs...)
 }
 
 // logRejected reports a refused connection, at most once a second: refusals
 // come in floods.
 func (s *Service) logRejected(link listen.Link) {
-	now := time.Now().Unix()
-	last := s.rejectLog.Load()
-	if s.Logger == nil || last == now || !s.rejectLog.CompareAndSwap(last, now) {
+	if s.Logger == nil {
 		return
 	}
-	s.Logger.LogAttrs(context.Background(), evConnectionRejected.level, evConnectionRejected.name,
+	s.logEvent(evConnectionRejected, 1, []slog.Attr{
 		slog.Int("event_id", evConnectionRejected.id),
 		slog.Int64("limit", s.conns.limit),
 		slog.Int64("rejected_total", s.Counters.Rejected.Load()),
-		slog.Any("remote", link.RemoteAddr()))
+		slog.Any("remote", link.RemoteAddr()),
+	})
+}
+
+// lostEvent is what the loss of a connection is called: that clients break
+// connections is usual, anything else is told.
+func lostEvent(err error) event {
+	for _, usual := range append([]error{
+		io.EOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded,
+	}, systemResets...) {
+		if errors.Is(err, usual) {
+			return evConnectionReset
+		}
+	}
+	return evConnectionError
+}
+
+// logPanic reports what a handler panicked with: where there is an error log in
+// net/http's words, else as an event.
+func (c *Conn) logPanic(v any, stack []byte) {
+	s := c.svc
+	if s.Logger != nil && s.ErrorLog == nil && (s.HTTPServer == nil || s.HTTPServer.ErrorLog == nil) {
+		c.log(evApplicationError, slog.Any("error", v), slog.String("stack", string(stack)))
+		return
+	}
+	s.logf("http: panic serving %v: %v\n%s", c.link.RemoteAddr(), v, stack)
 }
 
 func errAttr(err error) slog.Attr { return slog.String("error", err.Error()) }

@@ -506,7 +506,7 @@ func (c *Conn) reportPanic(v any) {
 	c.svc.Counters.Panics.Add(1)
 	buf := make([]byte, 64<<10)
 	buf = buf[:runtime.Stack(buf, false)]
-	c.svc.logf("http: panic serving %v: %v\n%s", c.link.RemoteAddr(), v, buf)
+	c.logPanic(v, buf)
 }
 
 // endHTTP completes the response and cuts the handler's hold on the turn.

@@ -88,6 +88,40 @@ inside of the directory; one that leads out of it is not found. Files of 1 KiB t
 of a compressible type are compressed with zstd or gzip if the client accepts that, except
 for ranges; ` + "`static.precompressed`" + ` uses siblings made beforehand (` + "`app.js.zst`, `.br`, `.gz`" + `).
 
+## Log
+
+Messages about connections have the names and numbers of Kestrel's events. ` + "`conn`" + ` is the
+connection's identifier and ` + "`req`" + ` the request's, which the access log has as ` + "`request_id`" + `.
+Clients cause most of them, so in one second at most 10 of each are written
+(ConnectionRejected: 1; debug: all); ` + "`suppressed`" + ` in the next one says how many were not.
+The metrics count all of them.
+
+| event_id | message | level | meaning |
+|---|---|---|---|
+| 1 | ConnectionStart | debug | a connection was accepted |
+| 2 | ConnectionStop | debug | it has ended |
+| 6 | ConnectionReadFin | debug | the client has closed its side |
+| 9 | ConnectionKeepAlive | debug | answered; the connection waits for more |
+| 10 | ConnectionDisconnect | debug | closed by this side |
+| 13 | ApplicationError | error | the handler has panicked, or not kept to its Content-Length |
+| 14 | ConnectionError | info | an unusual error of the connection |
+| 16 | NotAllConnectionsClosedGracefully | debug | the drain limit came first |
+| 17 | ConnectionBadRequest | info | a request was refused, and why |
+| 17 | RequestHeadersTimeout | info | the head of a request did not come in time (408) |
+| 18 | ConnectionHeadResponseBodyWrite | debug | bytes written in answer to HEAD, not sent |
+| 19 | ConnectionReset | debug | the client has broken the connection |
+| 24 | ConnectionRejected | warn | over max-concurrent-connections |
+| 25 | RequestBodyStart | debug | the application reads the body |
+| 26 | RequestBodyDone | debug | the body has been read |
+| 27 | RequestBodyMinimumDataRateNotSatisfied | info | the client sends too slowly (408) |
+| 28 | ResponseMinimumDataRateNotSatisfied | info | the client reads too slowly |
+| 32 | RequestBodyNotEntirelyRead | info | the application left some of the body |
+| 33 | RequestBodyDrainTimedOut | info | the rest did not come in time |
+| 34 | ApplicationAbortedConnection | info | the application has dropped the connection |
+
+Messages without an event_id are the program's own. The rest of Kestrel's events are about
+HTTP/2, its timer, and buffers that do not exist here.
+
 ## Signals
 
 | signal | meaning |
