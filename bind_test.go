@@ -168,6 +168,8 @@ func TestListenRefusesBadConfigurations(t *testing.T) {
 		"twice":          {&windhover.Server{URLs: []string{"http://*:1", "https://*:1"}, TLS: &tlsbridge.Config{Certificates: []tlsbridge.Certificate{{TLS: &tls.Certificate{}}}}}, nil},
 		"no certificate": {&windhover.Server{URLs: []string{"https://127.0.0.1:0"}}, nil},
 		"addr":           {&windhover.Server{Addr: "nonsense"}, nil},
+		"too many rings": {&windhover.Server{URLs: []string{"http://127.0.0.1:0"}, Rings: 257}, nil},
+		"no rings":       {&windhover.Server{URLs: []string{"http://127.0.0.1:0"}, Rings: -1}, nil},
 		"sleeve and TLSNextProto": {&windhover.Server{
 			Endpoints:    []windhover.Endpoint{{URL: "https://127.0.0.1:0", Sleeve: func(a listen.Acceptor) listen.Acceptor { return a }}},
 			TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){"x": nil},

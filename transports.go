@@ -3,6 +3,7 @@ package windhover
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -26,6 +27,18 @@ type transports struct {
 	ring  listen.Transport // nil when not in use
 	err   error            // why not
 	done  bool             // shut down or closed
+}
+
+// maxRings is the most that package ring takes.
+const maxRings = 256
+
+// check finds what is wrong with the options before they are needed: Auto would
+// take a mistake for a host without io_uring.
+func (t *transports) check() error {
+	if t.rings < 0 || t.rings > maxRings {
+		return fmt.Errorf("windhover: Rings is %d; allowed: 1 to %d, or 0 for one per processor", t.rings, maxRings)
+	}
+	return nil
 }
 
 // serve serves ln by the transport that suits it.
