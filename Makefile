@@ -70,7 +70,8 @@ cross:
 	@set -e; for t in $(CROSS); do echo "build and vet for $$t"; \
 	GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) build ./...; \
 	GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) vet ./...; done; \
-	echo "build and vet with -tags noring"; $(GO) build -tags noring ./... && $(GO) vet -tags noring ./...
+	echo "build, vet and test with -tags noring"; $(GO) build -tags noring ./...; $(GO) vet -tags noring ./...; \
+	$(GO) test -tags noring . ./ring
 
 # The embedding package for one processor of every system that Go knows.
 cross-all:
