@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -326,6 +327,86 @@ func TestSleeveTakesTheProxyHeaderOffBeforeTLS(t *testing.T) {
 		}
 		if got := <-remote; got != "192.0.2.7:4711" {
 			t.Errorf("RemoteAddr %s", got)
+		}
+		s.Close()
+		<-ended
+	})
+}
+
+// A load balancer that connects and says nothing takes a place, and only until
+// its time is over.
+func TestConnectionsWithoutAProxyHeaderCount(t *testing.T) {
+	eachTransport(t, func(t *testing.T, s *windhover.Server) {
+		s.Limits.MaxConcurrentConnections = 1
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.RemoteAddr) })
+		refused := make(chan error, 1)
+		config := &proxyproto.Config{Timeout: time.Hour, OnError: func(_ net.Addr, err error) { refused <- err }}
+		s.Endpoints = []windhover.Endpoint{{
+			URL:    "http://127.0.0.1:0",
+			Sleeve: func(next listen.Acceptor) listen.Acceptor { return proxyproto.Wrap(config, next) },
+		}}
+		ended := serve(t, s)
+		const request = "PROXY TCP4 192.0.2.7 192.0.2.1 4711 80\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+		ask := func() string {
+			c, err := net.Dial("tcp", s.Addrs()[0].String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			_, _ = io.WriteString(c, request) // refused: reset
+			answer, _ := io.ReadAll(c)
+			return string(answer)
+		}
+		silent, err := net.Dial("tcp", s.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		for s.Stats().Connections == 0 {
+			runtime.Gosched()
+		}
+		if answer := ask(); answer != "" || s.Stats().Rejected != 1 {
+			t.Errorf("over the limit: %q, %d rejected", answer, s.Stats().Rejected)
+		}
+		silent.Close()
+		for s.Stats().Connections != 0 {
+			runtime.Gosched()
+		}
+		if answer := ask(); !strings.HasSuffix(answer, "192.0.2.7:4711") {
+			t.Errorf("%q", answer)
+		}
+		s.Close()
+		<-ended
+		select {
+		case err := <-refused:
+			t.Errorf("reported: %v", err)
+		default:
+		}
+	})
+}
+
+func TestConnectionsWithoutAProxyHeaderEnd(t *testing.T) {
+	eachTransport(t, func(t *testing.T, s *windhover.Server) {
+		refused := make(chan error, 1)
+		config := &proxyproto.Config{Timeout: 20 * time.Millisecond, OnError: func(_ net.Addr, err error) { refused <- err }}
+		s.Endpoints = []windhover.Endpoint{{
+			URL:    "http://127.0.0.1:0",
+			Sleeve: func(next listen.Acceptor) listen.Acceptor { return proxyproto.Wrap(config, next) },
+		}}
+		ended := serve(t, s)
+		c, err := net.Dial("tcp", s.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
+			t.Errorf("read %d bytes, %v", n, err)
+		}
+		if err := <-refused; !errors.Is(err, proxyproto.ErrHeaderTimeout) {
+			t.Errorf("reported: %v", err)
+		}
+		for s.Stats().Connections != 0 {
+			runtime.Gosched()
 		}
 		s.Close()
 		<-ended

@@ -34,7 +34,10 @@ type Endpoint struct {
 	//	trusted := &proxyproto.Config{Trusted: balancers}
 	//	e.Sleeve = func(next listen.Acceptor) listen.Acceptor { return proxyproto.Wrap(trusted, next) }
 	//
-	// It does not go together with TLS and [Server].TLSNextProto.
+	// It is called once; the connections in it count against
+	// MaxConcurrentConnections, for which its Link, if it has one of its own,
+	// should have the method that [proto.Service.Reserve] asks for. It does
+	// not go together with TLS and [Server].TLSNextProto.
 	Sleeve func(listen.Acceptor) listen.Acceptor
 }
 

@@ -186,7 +186,7 @@ func (s *Server) serveBound(ln net.Listener, b *tlsbridge.Bridge, sleeve func(li
 		accept = b.Wrap(accept, sw)
 	}
 	if sleeve != nil {
-		accept = sleeve(accept)
+		accept = svc.Reserve(sleeve, accept)
 	}
 	err = s.transports.serve(ln, svc.Options(), accept)
 	if errors.Is(err, listen.ErrServerClosed) {
@@ -242,7 +242,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	for _, h := range http2 {
 		h.Shutdown() // the transport waits for their connections too
 	}
-	return s.transports.shutdown(ctx)
+	if err = s.transports.shutdown(ctx); err != nil && s.Logger != nil {
+		open, upgraded := svc.Connections()
+		s.Logger.Debug("NotAllConnectionsClosedGracefully", slog.Int("event_id", 16),
+			slog.Int64("connections", open), slog.Int64("upgraded", upgraded))
+	}
+	return err
 }
 
 // Close stops listening and breaks all connections. It does not wait for

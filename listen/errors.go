@@ -1,6 +1,11 @@
 package listen
 
-import "errors"
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+)
 
 // What can be wrong with a prefix; see [PrefixError].
 var (
@@ -67,3 +72,20 @@ func (e *BindError) Error() string {
 
 // Unwrap returns Err.
 func (e *BindError) Unwrap() error { return e.Err }
+
+// IsReset reports whether err, the reason for the end of a connection
+// ([Protocol].Lost), is one of those by which clients end connections every day
+// (reset, broken pipe, timeout), and not a sign of trouble on this side.
+func IsReset(err error) bool {
+	for _, usual := range []error{io.EOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded} {
+		if errors.Is(err, usual) {
+			return true
+		}
+	}
+	for _, usual := range resets {
+		if errors.Is(err, usual) {
+			return true
+		}
+	}
+	return false
+}

@@ -20,3 +20,6 @@ func isRefused(err error) bool { return strings.Contains(err.Error(), "refused")
 func isDenied(err error) bool  { return errors.Is(err, fs.ErrPermission) }
 
 func isNoSuchAddress(error) bool { return false }
+
+// resets is empty: Plan 9 has no numbers for errors.
+var resets []error

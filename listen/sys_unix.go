@@ -18,6 +18,9 @@ func isDenied(err error) bool  { return errors.Is(err, fs.ErrPermission) }
 
 func isNoSuchAddress(err error) bool { return errors.Is(err, syscall.EADDRNOTAVAIL) }
 
+// resets are what the system says when the peer has broken a connection.
+var resets = []error{syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE, syscall.ENOTCONN, syscall.ETIMEDOUT}
+
 // control sets what a socket must have before it is bound.
 func (b *Binding) control(network, _ string, c syscall.RawConn) error {
 	var err error

@@ -24,3 +24,11 @@ func isDenied(err error) bool {
 }
 
 func isNoSuchAddress(err error) bool { return errors.Is(err, wsaEADDRNOTAVAIL) }
+
+// resets are what the system says when the peer has broken a connection:
+// WSAECONNABORTED, WSAECONNRESET, WSAENOTCONN and WSAETIMEDOUT, and what package
+// syscall makes of some.
+var resets = []error{
+	syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EPIPE,
+	syscall.Errno(10053), syscall.Errno(10054), syscall.Errno(10057), syscall.Errno(10060),
+}

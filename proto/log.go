@@ -2,11 +2,7 @@ package proto
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
-	"net"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -129,12 +125,8 @@ func (s *Service) logRejected(link listen.Link) {
 // lostEvent is what the loss of a connection is called: that clients break
 // connections is usual, anything else is told.
 func lostEvent(err error) event {
-	for _, usual := range append([]error{
-		io.EOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded,
-	}, systemResets...) {
-		if errors.Is(err, usual) {
-			return evConnectionReset
-		}
+	if listen.IsReset(err) {
+		return evConnectionReset
 	}
 	return evConnectionError
 }

@@ -201,8 +201,7 @@ func (s *Service) AcceptWith(base context.Context) listen.Acceptor {
 
 func (s *Service) accept(link listen.Link, base context.Context) listen.Protocol {
 	if !s.conns.acquire() {
-		s.Counters.Rejected.Add(1)
-		s.logRejected(link)
+		s.reject(link)
 		return nil
 	}
 	return newConn(s, link, base)

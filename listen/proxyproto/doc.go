@@ -8,7 +8,8 @@
 // It is a sleeve: a [listen.Acceptor] around another one, put on before TLS.
 // The inner protocol is made when the header has come, so everything it counts
 // and times starts there; until then the connection costs at most the header's
-// bytes (4 KiB and a little) and [Config].Timeout.
+// bytes (4 KiB and a little) and [Config].Timeout. On a windhover.Server such a
+// connection counts against MaxConcurrentConnections.
 //
 // Whoever may open a connection could claim to be anybody, so a header is
 // taken from trusted peers only, and from them it is required: whether a

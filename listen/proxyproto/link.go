@@ -18,6 +18,9 @@ func newLink(l listen.Link, remote, local net.Addr) *link {
 	return &link{l, &conn{l.NetConn(), remote, local}}
 }
 
+// Unwrap returns the link underneath.
+func (l *link) Unwrap() listen.Link { return l.Link }
+
 func (l *link) RemoteAddr() net.Addr { return l.conn.remote }
 func (l *link) LocalAddr() net.Addr  { return l.conn.local }
 func (l *link) NetConn() net.Conn    { return l.conn }
