@@ -30,8 +30,8 @@ func control(r *http.Request, f func(c *Conn) error) error {
 }
 
 // SetMaxRequestBodySize replaces [Limits].MaxRequestBodySize for one request:
-// n bytes (0 or [None]: no body), or no limit below zero. It must come before the first read of the
-// body, else the error is [ErrReadingBegun] (Kestrel
+// n bytes (0 or [None]: no body), or no limit below zero. It must come before
+// the first read of the body, else the error is [ErrReadingBegun] (Kestrel
 // IHttpMaxRequestBodySizeFeature).
 func SetMaxRequestBodySize(r *http.Request, n int64) error {
 	return control(r, func(c *Conn) error {

@@ -27,8 +27,9 @@ const None int64 = math.MinInt64
 
 // Limits are the caps and timeouts of a server; every one is on by default.
 // The zero value of a field means its default, a negative value other than
-// [None] means no limit. The defaults are Kestrel's (KestrelServerLimits), whose names they
-// keep. Limits are read when a server starts and must not change afterwards.
+// [None] means no limit. The defaults are Kestrel's (KestrelServerLimits), whose
+// names they keep. Limits are read when a server starts and must not change
+// afterwards.
 type Limits struct {
 	// MaxConcurrentConnections bounds open connections of the server,
 	// upgraded ones not counted. Further ones are closed unanswered.
