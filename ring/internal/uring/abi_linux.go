@@ -124,12 +124,12 @@ type rsrcUpdate struct {
 const (
 	OpNop         = 0
 	OpPollAdd     = 6
-	OpAccept      = 13
-	OpAsyncCancel = 14
-	OpClose       = 19
-	OpSend        = 26
-	OpRecv        = 27
-	OpShutdown    = 34
+	OpAccept      = 13 // since 5.5
+	OpAsyncCancel = 14 // since 5.5
+	OpClose       = 19 // since 5.6
+	OpSend        = 26 // since 5.6
+	OpRecv        = 27 // since 5.6
+	OpShutdown    = 34 // since 5.11
 )
 
 // Flags of an SQE.

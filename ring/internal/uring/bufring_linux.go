@@ -87,7 +87,8 @@ func (b *BufRing) Add(mem []byte, bid uint16) {
 
 	i := b.tail & b.mask
 	// SAFETY: i is masked, so the entry lies inside the mapping. The index is
-	// widened before it is multiplied: 16 × 4,096 does not fit in 16 bits.
+	// widened before it is multiplied: 16 × 4,096 does not fit in 16 bits. buf
+	// keeps mem reachable and pinned for as long as the kernel has its address.
 	e := (*bufEntry)(unsafe.Add(unsafe.Pointer(b.entries), uintptr(i)*unsafe.Sizeof(bufEntry{})))
 	e.addr = uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem))))
 	e.len = uint32(len(mem))

@@ -14,7 +14,7 @@
 // Names follow liburing (io_uring_get_sqe is GetSQE, io_uring_prep_send is
 // PrepSend), and each feature says since which kernel it exists. The nested
 // module oracle compares entries, flags and offsets with
-// github.com/pawelgaczynski/giouring; docs/adr/0001-giouring.md tells why that
+// github.com/pawelgaczynski/giouring; docs/adr/0001-our-own-uring.md tells why that
 // library is the judge and not the dependency.
 //
 // # Ownership

@@ -5,5 +5,5 @@
 //
 //	go test -ldflags=-checklinkname=0 ./...
 //
-// docs/adr/0001-giouring.md has the whole story.
+// docs/adr/0001-our-own-uring.md has the whole story.
 package oracle
