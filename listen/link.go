@@ -173,6 +173,13 @@ type Link interface {
 // *io.LimitedReader. ReadFrom sends what is queued first. When r is of no help
 // to it, it returns 0 and errors.ErrUnsupported and has read nothing.
 
+// Releaser is what a Link may also implement. Release says that the protocol has
+// no more use for the bytes that were lent to the running call of Data, though
+// the call may go on for long: an upgraded connection that waits needs no buffer.
+type Releaser interface {
+	Release()
+}
+
 // Acceptor makes the protocol for a new connection. A nil result refuses the
 // connection: it is closed at once, without a byte. It is called before
 // anything is read, must not block, and may be called from several goroutines.

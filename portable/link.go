@@ -62,6 +62,7 @@ type link struct {
 	eofTold   bool  // the protocol knows of the peer's half-close
 	got       bool  // run starts with the result of a read that watch has made
 	gotErr    error
+	lent      *buffer // to the running call of Data
 	kept      *buffer // from a call to the read after it
 	renewed   bool    // the goroutine has been replaced after its first call
 	clean     bool    // everything was sent before the end
@@ -217,9 +218,13 @@ func (l *link) step() bool {
 func (l *link) call(ev event) listen.Verdict {
 	switch ev {
 	case evData:
-		in := l.in
-		l.in = nil // watch may read while the call runs
-		v := l.proto.Data(in.b[:l.n])
+		l.lent, l.in = l.in, nil // watch may read while the call runs
+		v := l.proto.Data(l.lent.b[:l.n])
+		in := l.lent
+		l.lent = nil
+		if in == nil { // see Release
+			return v
+		}
 		if v == listen.Wait && l.raw != nil {
 			l.kept = in // for the read that usually finds nothing
 			return v
@@ -238,6 +243,14 @@ func (l *link) call(ev event) listen.Verdict {
 		return l.proto.Expired()
 	}
 	return l.proto.Drain()
+}
+
+// Release implements [listen.Releaser].
+func (l *link) Release() {
+	if in := l.lent; in != nil {
+		l.lent = nil
+		l.putIn(in)
+	}
 }
 
 // wait sends what a call has queued and makes the link wait for input. After

@@ -111,7 +111,7 @@ func (c *Conn) upgrade(protocol string, fields []byte) (*Upgraded, error) {
 	c.svc.conns.release()
 	c.left, c.tunnel = true, true
 	u := &Upgraded{c: c, link: c.link, left: append([]byte(nil), c.in...)}
-	c.in = nil
+	c.release()
 	c.link.SetReadDeadline(time.Time{})
 	c.link.SetWriteDeadline(time.Time{})
 	c.link.SetSendRate(0, 0)
@@ -229,6 +229,23 @@ func (u *Upgraded) SetWriteDeadline(t time.Time) error {
 	return nil
 }
 
+// release parts with the input of a connection that leaves HTTP: what is left of
+// it has been copied, an http.Request lies nowhere in it, and the handler may
+// run for as long as the connection. What an Exchange has handed out does lie
+// there, so a native handler keeps it.
+func (c *Conn) release() {
+	c.in = nil
+	if c.svc.Native != nil {
+		return
+	}
+	c.s.head.Raw, c.s.headOwned = nil, false
+	putBuffer(c.buf)
+	c.buf, c.owned = nil, false
+	if r, ok := c.link.(listen.Releaser); ok {
+		r.Release()
+	}
+}
+
 // hijack takes the connection out of the transport, for http.Hijacker.
 func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c := w.c
@@ -252,7 +269,8 @@ func (w *responseWriter) hijack() (net.Conn, *bufio.ReadWriter, error) {
 	left := append([]byte(nil), b.pending...)
 	left = append(left, c.in...)
 	left = append(left, received...)
-	c.in, b.pending = nil, nil
+	b.pending = nil
+	c.release()
 	w.hijacked, c.left = true, true
 	c.svc.conns.release()
 	if limited {
