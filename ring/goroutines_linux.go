@@ -4,6 +4,7 @@ package ring
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,6 +17,8 @@ const (
 // works first: its stack has grown to what handlers need and is still in the
 // cache.
 type goroutines struct {
+	busy atomic.Int32 // at work, the leader included
+
 	mu     sync.Mutex
 	parked []chan task
 	trim   *time.Timer
@@ -34,6 +37,7 @@ type task struct {
 
 // run has a goroutine do t.
 func (g *goroutines) run(l *loop, t task) {
+	g.busy.Add(1)
 	g.mu.Lock()
 	if n := len(g.parked); n > 0 {
 		ch := g.parked[n-1]
@@ -50,16 +54,22 @@ func (g *goroutines) run(l *loop, t task) {
 func (g *goroutines) work(l *loop, t task) {
 	ch := make(chan task, 1)
 	for ok := true; ok; {
-		if t.lead {
-			l.lead(t.long)
-		} else {
-			t.link.runOff(t.ev, t.data)
-		}
+		g.do(l, t)
 		t = task{}
 		if !g.park(ch) {
 			return
 		}
 		t, ok = <-ch
+	}
+}
+
+// do does t. A handler may end the goroutine.
+func (g *goroutines) do(l *loop, t task) {
+	defer g.busy.Add(-1)
+	if t.lead {
+		l.lead(t.long)
+	} else {
+		t.link.runOff(t.ev, t.data)
 	}
 }
 

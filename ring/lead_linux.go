@@ -159,6 +159,7 @@ func (l *loop) depose(w uint64, long bool) {
 // lead is what a new leader does: first it makes good what its predecessor
 // left lying, then it takes turns.
 func (l *loop) lead(long bool) {
+	l.noteThread()
 	if k := l.current.link; k != nil {
 		l.current.link = nil
 		if l.current.lent {

@@ -77,12 +77,14 @@ type loop struct {
 	taken   int     // completions since the loop last yielded or slept
 	thread  int32   // thread that the leader runs on, as of this turn
 	settled int     // turns on that thread in a row
+	brisk   int     // short sleeps in a row that a completion ended
+	polled  int64   // when the leader last parked, on the transport's clock
 
 	// Shared.
 	t         *Transport
 	word      atomic.Uint64 // see lead_linux.go
 	time      atomic.Int64  // the clock at the start of this turn
-	parked    atomic.Bool
+	sleep     atomic.Int32  // awake, dozing or parked
 	woken     atomic.Bool
 	load      atomic.Int64 // links, for spreading
 	suspicion atomic.Int32 // how many new links begin off the loop
@@ -163,19 +165,24 @@ func (l *loop) openEvent() error {
 func (l *loop) turns() {
 	for {
 		l.hear()
-		l.noteThread()
+		l.settled++
 		l.time.Store(l.t.now())
 		if !l.reap() || !l.serve() {
 			return
 		}
 		l.feedStarved()
 		if l.ring.SQReady() > 0 || l.ring.NeedsEnter() {
+			if l.dozes() && l.ring.CQReady() == 0 && l.inbox.n.Load() == 0 {
+				l.doze() // submits as well
+				continue
+			}
 			l.submit()
 		}
 		if l.ring.CQReady() > 0 || l.inbox.n.Load() > 0 {
 			if l.taken >= yieldAfter {
 				l.taken = 0
 				runtime.Gosched() // to the goroutines readied meanwhile
+				l.noteThread()
 			}
 			continue
 		}
@@ -183,16 +190,16 @@ func (l *loop) turns() {
 			l.tearDown()
 			return
 		}
-		l.park()
+		l.rest()
 	}
 }
 
-// noteThread keeps track of the thread that requests are made by.
+// noteThread keeps track of the thread that requests are made by. The leader
+// looks where it gives up its thread; that the scheduler takes it away is rare,
+// and costs no more than a receive armed on the wrong thread.
 func (l *loop) noteThread() {
 	if id := int32(unix.Gettid()); id != l.thread {
 		l.thread, l.settled = id, 0
-	} else {
-		l.settled++
 	}
 }
 
@@ -359,8 +366,13 @@ func (l *loop) enqueue(k *link) {
 // complete.
 func (l *loop) submit() {
 	_, err := l.ring.SubmitAndGetEvents()
+	l.entered(err)
+}
+
+// entered reports an error of io_uring_enter that the next turn does not mend.
+func (l *loop) entered(err error) {
 	switch {
-	case err == nil, errors.Is(err, unix.EINTR):
+	case err == nil, errors.Is(err, unix.EINTR), errors.Is(err, unix.ETIME):
 	case errors.Is(err, unix.EBUSY), errors.Is(err, unix.EAGAIN):
 		// EBUSY: the completions must be reaped first, which is what comes
 		// next. EAGAIN: the kernel is short of memory; entries stay queued.
@@ -383,19 +395,82 @@ func (l *loop) entry() *uring.SQE {
 
 var past = time.Unix(1, 0)
 
+// States of the leader's sleep.
+const (
+	awake int32 = iota
+	dozing
+	parked
+)
+
+const (
+	// dozeAfter is how many sleeps in a row must have been shorter than
+	// dozeMost, and ended by a completion, before the leader dozes.
+	dozeAfter = 4
+	dozeMost  = 400 * time.Microsecond
+
+	// parkEvery is how often a leader that dozes parks nevertheless: on one P
+	// nobody else looks at Go's netpoller.
+	parkEvery = 2 * time.Millisecond
+)
+
+// rest sleeps until there is something to do.
+func (l *loop) rest() {
+	if l.dozes() {
+		l.doze()
+		return
+	}
+	start := l.t.now()
+	l.park()
+	l.noteThread()
+	l.polled = l.t.now()
+	l.noteRest(l.polled-start < int64(dozeMost))
+}
+
+// dozes reports whether the next sleep is to be a doze. While handlers run off
+// the loop it is not: one of them may wait for this leader's P.
+func (l *loop) dozes() bool {
+	return l.brisk >= dozeAfter && l.idle.busy.Load() == 1 && l.time.Load()-l.polled < int64(parkEvery)
+}
+
+// noteRest takes note of a sleep.
+func (l *loop) noteRest(short bool) {
+	if short && l.ring.CQReady() > 0 {
+		l.brisk++
+	} else {
+		l.brisk = 0
+	}
+}
+
+// doze sleeps in the kernel until a completion, at most dozeMost. With few
+// connections that answer at once, completions then come to the thread that
+// waits for them; one that parks is woken twice, to run the completion and to
+// be told of it. Nobody wakes a dozing leader: what comes to the inbox waits
+// for the next completion or the end of the doze.
+func (l *loop) doze() {
+	l.taken = 0
+	l.sleep.Store(dozing)
+	var err error
+	if !l.ready() {
+		err = l.ring.SubmitAndWaitTimeout(1, dozeMost)
+	}
+	l.sleep.Store(awake)
+	l.entered(err)
+	l.noteRest(err == nil)
+}
+
 // park sleeps in Go's netpoller until a completion or a wake. Between storing
 // parked and sleeping, everything a waker could have done before it saw parked
 // is looked at again.
 func (l *loop) park() {
 	l.taken = 0
-	l.parked.Store(true)
+	l.sleep.Store(parked)
 	l.ring.SetEventfd(true)
 	var err error
 	if !l.ready() {
 		err = l.eventRC.Read(l.readyFd)
 	}
 	l.ring.SetEventfd(false)
-	l.parked.Store(false)
+	l.sleep.Store(awake)
 	// A waker may set its deadline late, after the sleep it meant to end: then
 	// the next Read fails, and this clears it.
 	if l.woken.Swap(false) || err != nil {
@@ -416,7 +491,7 @@ func (l *loop) ready() bool {
 // wake ends the leader's sleep, by a deadline in the past: that readies its
 // goroutine without a system call.
 func (l *loop) wake() {
-	if l.parked.Load() && !l.woken.Swap(true) {
+	if l.sleep.Load() == parked && !l.woken.Swap(true) {
 		_ = l.event.SetReadDeadline(past)
 	}
 }

@@ -119,7 +119,7 @@ func (k *link) flushOff() {
 	if k.tail.len() == 0 || k.flight != nil || k.status&broken != 0 {
 		return
 	}
-	if k.loop.parked.Load() {
+	if k.loop.sleep.Load() != awake {
 		_ = k.pushOut() // an error has broken the link, and is told by Lost
 	} else {
 		k.kick()

@@ -13,9 +13,14 @@ import (
 )
 
 const (
-	watchTick = 500 * time.Microsecond
+	// watchTick is how often the watchdog looks while there are calls, and
+	// watchAgain how soon once more when it has seen one. The sum is how long
+	// a call may hold up the loop.
+	watchTick  = time.Millisecond
+	watchAgain = 300 * time.Microsecond
+
 	// watchIdle is how many ticks without anything to do end the ticking.
-	watchIdle = 40
+	watchIdle = 20
 )
 
 // watchdog ticks while any loop of its transport makes calls. It takes the
@@ -58,38 +63,46 @@ func (w *watchdog) note() {
 	}
 }
 
-// set has the timer expire every d, or never.
+// set has the timer expire once, after d. It is not read, but set anew after
+// each expiration: the netpoller sees these without.
 func (w *watchdog) set(d time.Duration) {
-	t := unix.NsecToTimespec(int64(d))
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
 	_ = w.rc.Control(func(fd uintptr) {
 		// It cannot fail with a valid descriptor and time; Control fails only
 		// after stop.
-		_ = unix.TimerfdSettime(int(fd), 0, &unix.ItimerSpec{Interval: t, Value: t}, nil)
+		_ = unix.TimerfdSettime(int(fd), 0, &spec, nil)
 	})
-}
-
-// expired reads the timer.
-func expired(fd uintptr) bool {
-	var b [8]byte
-	_, err := unix.Read(int(fd), b[:])
-	return err == nil
 }
 
 func (w *watchdog) run() {
 	defer close(w.done)
-	idle := 0
-	for w.rc.Read(expired) == nil {
+	// The function is called before the wait, where it starts the timer, and
+	// after it. Each expiration is a new edge for the poller, so that one that
+	// comes before the wait has begun ends it, too.
+	next, begun, idle := time.Duration(0), false, 0
+	turn := func(uintptr) bool {
+		begun = !begun
+		if begun && next > 0 {
+			w.set(next)
+		}
+		return !begun
+	}
+	for w.rc.Read(turn) == nil {
 		idle++
+		next = watchTick
 		for _, l := range w.loops {
-			if l.watch.tick(l) {
+			active, again := l.watch.tick(l)
+			if active {
 				idle = 0
+			}
+			if again {
+				next = watchAgain
 			}
 		}
 		if idle < watchIdle {
 			continue
 		}
-		idle = 0
-		w.set(0)
+		next, idle = 0, 0
 		w.on.Store(false)
 		for _, l := range w.loops {
 			if l.watch.busy(l) {
@@ -135,14 +148,15 @@ func (w *watched) busy(l *loop) bool {
 	return len(w.dirty) > 0 || len(w.older) > 0
 }
 
-// tick does a tick's work and reports whether there was activity since the
-// last one.
-func (w *watched) tick(l *loop) bool {
+// tick does a tick's work. It reports whether there was activity since the last
+// one, and whether a call was seen for the first time.
+func (w *watched) tick(l *loop) (active, seen bool) {
 	word := l.word.Load()
-	active := word != w.last
+	active = word != w.last
 	if word&calling != 0 {
+		seen = active
 		active = true
-		if word == w.last {
+		if !seen {
 			l.depose(word, true)
 		}
 	}
@@ -162,7 +176,7 @@ func (w *watched) tick(l *loop) bool {
 		stuck = false
 	}
 	w.stuck = stuck
-	return active
+	return active, seen || stuck
 }
 
 // close keeps the watchdog away from the ring.
