@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+
+	"github.com/windhover-server/windhover/proto"
 )
 
 // ForwardedFields says which properties of a request [ForwardedHeaders] takes
@@ -83,11 +85,13 @@ type ForwardedHeaders struct {
 	// "X-Original-".
 	OriginalHeader string
 
-	// Logger is told of entries that were refused (Debug, and Warn when
-	// RequireSymmetry refuses a request's headers); nil means silence.
+	// Logger is told of entries that were refused (Debug, and Warn, at most ten
+	// times in a second, when RequireSymmetry refuses a request's headers);
+	// nil means silence.
 	Logger *slog.Logger
 
 	once  sync.Once
+	logs  proto.LogLimit
 	hosts *hostPatterns
 	err   error
 }
@@ -266,7 +270,7 @@ func (f *ForwardedHeaders) log(ctx context.Context, level slog.Level, event int,
 	if f.Logger == nil || !f.Logger.Enabled(ctx, level) {
 		return
 	}
-	f.Logger.LogAttrs(ctx, level, msg, slog.Int("event_id", event), slog.String("value", value))
+	logBounded(ctx, f.Logger, &f.logs, level, msg, slog.Int("event_id", event), slog.String("value", value))
 }
 
 // parsePeer reads Request.RemoteAddr. The zero Addr stands for a peer without

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/net/idna"
+
+	"github.com/windhover-server/windhover/proto"
 )
 
 // levelTrace is Kestrel's Trace level, one step below [slog.LevelDebug].
@@ -48,12 +51,13 @@ type HostFilter struct {
 	// IncludeFailureMessage, inverted).
 	OmitFailureMessage bool
 
-	// Logger is told of refused hosts (Info) and of passed ones (Debug and
-	// below); nil means silence.
+	// Logger is told of refused hosts (Info, at most ten in a second) and of
+	// passed ones (Debug and below); nil means silence.
 	Logger *slog.Logger
 
 	once     sync.Once
 	patterns atomic.Pointer[hostPatterns]
+	logs     proto.LogLimit
 }
 
 const hostFailurePage = `<!DOCTYPE html>
@@ -140,7 +144,25 @@ func (f *HostFilter) log(ctx context.Context, level slog.Level, event int, msg, 
 	if f.Logger == nil || !f.Logger.Enabled(ctx, level) {
 		return
 	}
-	f.Logger.LogAttrs(ctx, level, msg, slog.Int("event_id", event), slog.String("host", host))
+	logBounded(ctx, f.Logger, &f.logs, level, msg, slog.Int("event_id", event), slog.String("host", host))
+}
+
+// maxRefusalsPerSecond is how many records of one kind are logged in a second:
+// clients cause them.
+const maxRefusalsPerSecond = 10
+
+// logBounded logs a record above Debug if it is not one of too many.
+func logBounded(ctx context.Context, l *slog.Logger, limit *proto.LogLimit, level slog.Level, msg string, attrs ...slog.Attr) {
+	if level > slog.LevelDebug {
+		held, ok := limit.Allow(time.Now(), maxRefusalsPerSecond)
+		if !ok {
+			return
+		}
+		if held > 0 {
+			attrs = append(attrs, slog.Int64("suppressed", held))
+		}
+	}
+	l.LogAttrs(ctx, level, msg, attrs...)
 }
 
 func (f *HostFilter) refuse(w http.ResponseWriter) {

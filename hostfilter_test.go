@@ -1,11 +1,15 @@
 package windhover_test
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/windhover-server/windhover"
 )
@@ -137,6 +141,37 @@ func TestHostFilterTakesNewPatternsAtRunTime(t *testing.T) {
 	if got := hostStatus(f, "localhost"); got != http.StatusNoContent {
 		t.Error("a failed change loses the old patterns")
 	}
+}
+
+// Who asks for hosts that do not exist cannot fill the log.
+func TestRefusalsAreLoggedAtABoundedRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		logger := slog.New(slog.NewTextHandler(&out, nil))
+		filter := &windhover.HostFilter{AllowedHosts: []string{"localhost"}, Logger: logger}
+		symmetric := &windhover.ForwardedHeaders{RequireSymmetry: true, Logger: logger, Handler: okHandler,
+			Fields: windhover.ForwardedFor | windhover.ForwardedProto}
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = "127.0.0.1:1"
+		r.Header.Set("X-Forwarded-For", "1.1.1.1")
+		for range 2 {
+			for range 300 {
+				if hostStatus(filter, "evil.test") != http.StatusBadRequest {
+					t.Fatal("not refused")
+				}
+				symmetric.ServeHTTP(httptest.NewRecorder(), r)
+			}
+			time.Sleep(time.Second) // of the bubble
+		}
+		for _, want := range []string{`level=INFO msg="request rejected: its host matched no pattern" event_id=6 host=evil.test`, "level=WARN msg=\"forwarded headers ignored"} {
+			if n := strings.Count(out.String(), want); n != 20 {
+				t.Errorf("%d times %s", n, want)
+			}
+		}
+		if n := strings.Count(out.String(), "suppressed=290"); n != 2 {
+			t.Errorf("%d of 2 say how many were left out:\n%s", n, &out)
+		}
+	})
 }
 
 func FuzzHostFilter(f *testing.F) {

@@ -3,7 +3,6 @@ package proto
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/windhover-server/windhover/listen"
@@ -57,26 +56,7 @@ const (
 
 // throttles count what is logged; the entry at 0 is for messages that are no
 // event.
-type throttles [eventIDs]throttle
-
-// throttle lets a number of records pass in each second.
-type throttle struct {
-	second, passed, held atomic.Int64
-}
-
-// allow reports whether a record may be written now, and how many were held back
-// since the last one.
-func (t *throttle) allow(now time.Time, limit int64) (held int64, ok bool) {
-	second := now.Unix()
-	if old := t.second.Load(); old != second && t.second.CompareAndSwap(old, second) {
-		t.passed.Store(0)
-	}
-	if t.passed.Add(1) > limit {
-		t.held.Add(1)
-		return 0, false
-	}
-	return t.held.Swap(0), true
-}
+type throttles [eventIDs]LogLimit
 
 // log writes an event of this connection, if anybody listens.
 func (c *Conn) log(ev event, attrs ...slog.Attr) {
@@ -97,7 +77,7 @@ func (c *Conn) log(ev event, attrs ...slog.Attr) {
 // logEvent writes an event if it is not one of too many. There is a Logger.
 func (s *Service) logEvent(ev event, limit int64, attrs []slog.Attr) {
 	if ev.level > slog.LevelDebug {
-		held, ok := s.logs[ev.id].allow(time.Now(), limit)
+		held, ok := s.logs[ev.id].Allow(time.Now(), limit)
 		if !ok {
 			return
 		}

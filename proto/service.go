@@ -258,7 +258,7 @@ func (s *Service) appendDate(dst []byte, now time.Time) []byte {
 
 // logf reports misuse and panics in net/http's words.
 func (s *Service) logf(format string, args ...any) {
-	held, ok := s.logs[0].allow(time.Now(), maxErrorsPerSecond)
+	held, ok := s.logs[0].Allow(time.Now(), maxErrorsPerSecond)
 	if held > 0 {
 		s.print("http: %d messages were left out of this log", held)
 	}

@@ -8,7 +8,6 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/windhover-server/windhover/cmd/windhover/internal/config"
 	"github.com/windhover-server/windhover/listen"
@@ -87,19 +86,5 @@ func TestExitStatus(t *testing.T) {
 	}
 	if got := oneLine(errors.Join(errors.New("tlsbridge: one"), errors.New("listen: two\r\nthree"))); got != "one; two; three" {
 		t.Errorf("%q", got)
-	}
-}
-
-func TestRateLimitCountsWhatItHolds(t *testing.T) {
-	r, now := newRateLimit(time.Second), time.Unix(0, 0)
-	for i, c := range []struct {
-		after      time.Duration
-		ok         bool
-		suppressed int64
-	}{{0, true, 0}, {100, false, 0}, {100, false, 0}, {time.Second, true, 2}, {time.Second, true, 0}} {
-		now = now.Add(c.after)
-		if n, ok := r.allow(now); ok != c.ok || n != c.suppressed {
-			t.Errorf("event %d: %v %d", i, ok, n)
-		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/windhover-server/windhover/cmd/windhover/internal/config"
 	"github.com/windhover-server/windhover/listen"
 	"github.com/windhover-server/windhover/listen/proxyproto"
+	"github.com/windhover-server/windhover/proto"
 	"github.com/windhover-server/windhover/tlsbridge"
 )
 
@@ -64,9 +65,9 @@ func endpoint(cfg *config.Config, a config.Address, o *origins, logger *slog.Log
 
 func proxySleeve(c *config.ProxyProtocol, url string, logger *slog.Logger) func(listen.Acceptor) listen.Acceptor {
 	pp := &proxyproto.Config{Trusted: c.Trusted, AllowDirect: c.AllowDirect, Timeout: c.Timeout}
-	limit := newRateLimit(time.Second)
+	var limit proto.LogLimit
 	pp.OnError = func(peer net.Addr, err error) {
-		if suppressed, ok := limit.allow(time.Now()); ok {
+		if suppressed, ok := limit.Allow(time.Now(), 1); ok {
 			logger.Warn("connection refused", slog.String("endpoint", url), slog.String("peer", peer.String()),
 				slog.String("error", err.Error()), slog.Int64("suppressed", suppressed))
 		}
