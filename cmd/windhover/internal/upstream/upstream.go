@@ -103,12 +103,12 @@ func New(target Target, opt Options) (*Proxy, error) {
 			return dialer.DialContext(ctx, "unix", target.Socket)
 		}
 	}
-	p := &Proxy{transport: transport}
+	p, logger := &Proxy{transport: transport}, newLogger(opt.Logger)
 	p.ReverseProxy = httputil.ReverseProxy{
 		Transport:    transport,
 		Rewrite:      rewrite(target.URL, opt.PreserveHost),
-		ErrorHandler: fail(opt.Logger),
-		ErrorLog:     slog.NewLogLogger(logHandler(opt.Logger), slog.LevelWarn),
+		ErrorHandler: fail(logger),
+		ErrorLog:     slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 	return p, nil
 }
@@ -171,17 +171,10 @@ func fail(logger *slog.Logger) func(http.ResponseWriter, *http.Request, error) {
 		case errors.As(err, &netErr) && netErr.Timeout(), errors.Is(err, context.DeadlineExceeded):
 			status = http.StatusGatewayTimeout
 		}
-		slog.New(logHandler(logger)).LogAttrs(r.Context(), level, "upstream failed",
+		logger.LogAttrs(r.Context(), level, "upstream failed",
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.String("error", err.Error()), slog.Int("status", status))
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, http.StatusText(status)+"\n") // the client is gone if this fails
 	}
-}
-
-func logHandler(l *slog.Logger) slog.Handler {
-	if l == nil {
-		return slog.DiscardHandler
-	}
-	return l.Handler()
 }
