@@ -665,18 +665,33 @@ func TestChurnLeavesNothingBehind(t *testing.T) {
 	if a := accepted.Load(); a < int64(n)/2 {
 		t.Errorf("only %d of %d connections were accepted", a, n)
 	}
-	if f := openFiles(); f > files+8 {
-		t.Errorf("%d descriptors, %d before", f, files)
+	filesAfter, goroutinesAfter := openFiles(), runtime.NumGoroutine()
+	if filesAfter > files+8 {
+		t.Errorf("%d descriptors, %d before", filesAfter, files)
 	}
-	if g := runtime.NumGoroutine(); g > goroutines+20 {
-		t.Errorf("%d goroutines, %d before", g, goroutines)
+	if goroutinesAfter > goroutines+20 {
+		t.Errorf("%d goroutines, %d before", goroutinesAfter, goroutines)
 	}
 	h := heapInUse()
 	if h > heap+4<<20 {
 		t.Errorf("%d KiB of heap, %d before", h>>10, heap>>10)
 	}
+	tr.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	if err := tr.Shutdown(ctx); err != nil {
+		t.Fatal(err)
+	}
+	slots := 0
+	for _, l := range tr.loops {
+		slots += len(l.slots)
+	}
+	if slots > n/4 {
+		t.Errorf("the loops have made %d places for connections of which a few were open at a time", slots)
+	}
 	t.Logf("%d connections, %d accepted; before and after: descriptors %d, %d; goroutines %d, %d; heap %d, %d KiB",
-		n, accepted.Load(), files, openFiles(), goroutines, runtime.NumGoroutine(), heap>>10, h>>10)
+		n, accepted.Load(), files, filesAfter, goroutines, goroutinesAfter, heap>>10, h>>10)
+	t.Logf("%d places for connections", slots)
 }
 
 func heapInUse() uint64 {
