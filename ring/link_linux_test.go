@@ -547,6 +547,13 @@ func TestLingeringCloseSavesTheAnswer(t *testing.T) {
 			t.Fatal(got)
 		}
 		wantEnd(t, c)
+		// A client that goes on sending is listened to: a reset now could
+		// overtake the answer on its way.
+		for range 32 {
+			if _, err := c.Write(make([]byte, 64<<10)); err != nil {
+				t.Fatalf("the server does not linger: %v", err)
+			}
+		}
 		c.Close()
 	}
 }
