@@ -221,6 +221,18 @@ func (s *Server) SetKeepAlivesEnabled(on bool) {
 	}
 }
 
+// Retire makes every HTTP/1.1 response from now on the last one of its
+// connection, and say so by Connection: close. Unlike Shutdown it closes
+// nothing: connections go on being accepted, and idle ones stay open for the
+// requests that are on their way. A server that is retired a moment before
+// Shutdown, while its successor accepts or load balancers turn away, loses none
+// of the requests of busy connections.
+func (s *Server) Retire() {
+	if svc, err := s.prepare(); err == nil {
+		svc.Retire()
+	}
+}
+
 // Shutdown stops listening, closes idle connections, and returns when the busy
 // ones have answered and closed, or with ctx's error when it ends first. Then
 // what is left stays open until Close. Hijacked connections are not waited

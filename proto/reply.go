@@ -120,7 +120,7 @@ func (r *reply) appendHead(b []byte, data []byte) []byte {
 		r.declared = int64(len(data))
 	}
 	hasLength := r.declared >= 0
-	keep := c.svc.keepAlives()
+	keep := c.svc.keepAlives() && !c.svc.retiring.Load()
 	if r.connClose || !keep || r.bodyUnusable() {
 		r.closeAfter = true
 	}

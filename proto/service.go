@@ -92,6 +92,7 @@ type Service struct {
 	conns    quota
 	upgraded quota
 	draining atomic.Bool
+	retiring atomic.Bool
 	stopping chan struct{} // closed by SetDraining
 	noKeep   atomic.Bool
 	date     atomic.Pointer[dateLine]
@@ -226,6 +227,10 @@ func (s *Service) SetDraining() {
 		close(s.stopping)
 	}
 }
+
+// Retire makes every response from now on the last one of its connection, and
+// say so. Idle connections stay open, for requests that are on their way.
+func (s *Service) Retire() { s.retiring.Store(true) }
 
 // SetKeepAlives switches persistent connections on (the default) or off.
 func (s *Service) SetKeepAlives(on bool) { s.noKeep.Store(!on) }

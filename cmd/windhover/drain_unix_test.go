@@ -104,7 +104,7 @@ func TestDrainUnderLoadLosesNothing(t *testing.T) { onEachTransport(t, drainUnde
 func drainUnderLoadLosesNothing(t *testing.T, transport string) {
 	t.Run("kept connections", func(t *testing.T) {
 		p := windhover(t, "hello", transport, "--urls", any4, "--access-log=false")
-		l := startLoad(t, p.url(), 16, 0)
+		l := startLoad(t, http.MethodPost, p.url(), 16, 0)
 		l.awaitMore(500)
 		p.signal(syscall.SIGTERM)
 		l.report(t, l.wait()) // the clients end when nobody listens any more
@@ -118,7 +118,7 @@ func drainUnderLoadLosesNothing(t *testing.T, transport string) {
 	t.Run("clients that look at readyz", func(t *testing.T) {
 		p := windhover(t, "hello", transport, "--urls", any4, "--access-log=false", "--admin-url", any4, "--shutdown-delay", "200ms")
 		app, admin := p.url(), p.admin()
-		l := startLoad(t, app, 8, 8)
+		l := startLoad(t, http.MethodPost, app, 8, 8)
 		l.awaitMore(500)
 		p.signal(syscall.SIGTERM)
 		c := client(t)
@@ -222,7 +222,7 @@ func upgradeLosesNoRequest(t *testing.T, transport string) {
 			if network == "unix" { // the load speaks TCP
 				target = windhover(t, "proxy", target, transport, "--urls", any4, "--access-log=false").url()
 			}
-			l := startLoad(t, target, 8, 8)
+			l := startLoad(t, http.MethodPost, target, 8, 8)
 			for range 3 {
 				l.awaitMore(300)
 				old := pidOf(t, pidFile)

@@ -32,6 +32,7 @@ type engine struct {
 	failed  chan error
 
 	handedOver atomic.Bool
+	retired    time.Time // when connections began to end with their responses
 }
 
 func newEngine(cfg *config.Config, logger *slog.Logger, app, adminHandler http.Handler, o *origins) (*engine, error) {
@@ -169,9 +170,47 @@ func (e *engine) adminAddress() string {
 // Failed implements lifecycle.Service.
 func (e *engine) Failed() <-chan error { return e.failed }
 
+// How long busy connections have for a response that announces their end,
+// before idle ones are closed: who is told does not send a request into a
+// connection that is being closed. After a handover nobody waits for the end.
+const (
+	farewell         = 250 * time.Millisecond
+	handoverFarewell = time.Second
+)
+
+// retire tells connections that the service is about to stop.
+func (e *engine) retire() {
+	e.retired = time.Now()
+	e.server.Retire()
+}
+
+// awaitFarewell waits until the connections that there are have been told,
+// which those that stay idle cannot be.
+func (e *engine) awaitFarewell(ctx context.Context) {
+	limit := farewell
+	if e.handedOver.Load() {
+		limit = handoverFarewell
+	}
+	ctx, cancel := context.WithDeadline(ctx, e.retired.Add(limit))
+	defer cancel()
+	ticker := time.NewTicker(farewellPoll)
+	defer ticker.Stop()
+	for e.server.Stats().Connections > 0 {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// farewellPoll is how often connections are counted in the meantime.
+const farewellPoll = 5 * time.Millisecond
+
 // Shutdown implements lifecycle.Service. The admin endpoint answers until the
 // end, so that the drain can be watched.
 func (e *engine) Shutdown(ctx context.Context) error {
+	e.awaitFarewell(ctx)
 	if err := e.server.Shutdown(ctx); err != nil {
 		return err
 	}

@@ -25,8 +25,9 @@ type load struct {
 
 // startLoad starts clients that keep their connection, and others that open a
 // fresh one for each request. A request that gets anything but 200 is lost,
-// except that a client ends when nobody listens any more.
-func startLoad(t *testing.T, url string, kept, fresh int) *load {
+// except that a client ends when nobody listens any more. package net/http sends
+// a lost GET again by itself, but no POST: method says how strict to be.
+func startLoad(t *testing.T, method, url string, kept, fresh int) *load {
 	t.Helper()
 	l := &load{goal: make(chan struct{})}
 	for i := range kept + fresh {
@@ -35,7 +36,7 @@ func startLoad(t *testing.T, url string, kept, fresh int) *load {
 		l.wg.Go(func() {
 			defer tr.CloseIdleConnections()
 			for !l.stopping.Load() {
-				if err := ask(c, url); err != nil {
+				if err := send(c, method, url); err != nil {
 					if isRefused(err) {
 						return
 					}
@@ -93,8 +94,14 @@ func (l *load) wait() []string {
 	return l.lost
 }
 
-func ask(c *http.Client, url string) error {
-	res, err := c.Get(url)
+func ask(c *http.Client, url string) error { return send(c, http.MethodGet, url) }
+
+func send(c *http.Client, method, url string) error {
+	r, err := http.NewRequest(method, url, nil)
+	if err != nil {
+		return err
+	}
+	res, err := c.Do(r)
 	if err != nil {
 		return err
 	}

@@ -186,7 +186,7 @@ func behindNginx(t *testing.T, transport string) {
 	if kept := metric(t, p.admin(), "kestrel_active_connections"); kept < 1 {
 		t.Errorf("nginx keeps %v connections", kept)
 	}
-	l := startLoad(t, front, 8, 8)
+	l := startLoad(t, http.MethodPost, front, 8, 8)
 	l.awaitMore(500)
 	l.report(t, l.end())
 	p.stop()
@@ -248,7 +248,7 @@ func behindHAProxy(t *testing.T, transport string) {
 	direct(t, "127.0.0.1:"+ports["app"])
 
 	// The delay lets HAProxy see that Windhover is not ready before it stops.
-	l := startLoad(t, front, 8, 8)
+	l := startLoad(t, http.MethodPost, front, 8, 8)
 	l.awaitMore(300)
 	l.report(t, l.end())
 	p.signal(syscall.SIGTERM)

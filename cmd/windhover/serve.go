@@ -73,7 +73,7 @@ func (p *program) runServer(cfg *config.Config, l *logs, app http.Handler, o *or
 			state.Ready()
 			e.announce(cfg.PIDFile)
 		},
-		Draining: func() { state.Draining(); e.announceStopping() },
+		Draining: func() { state.Draining(); e.retire(); e.announceStopping() },
 		Reload: func() error {
 			e.notify(systemd.Reloading())
 			defer e.notify(systemd.Ready)
