@@ -4,6 +4,7 @@ package main_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -28,20 +29,28 @@ func atoi(t *testing.T, s string) int {
 // program knows, and what they promise each other holds.
 
 func TestContainerfileSettings(t *testing.T) {
-	file := strings.ReplaceAll(deployFile(t, "Containerfile"), "\\\n", " ")
-	var env []string
-	for _, m := range regexp.MustCompile(`(WINDHOVER_[A-Z_]+)=(\S+)`).FindAllStringSubmatch(file, -1) {
-		env = append(env, m[0])
+	file := deployFile(t, "Containerfile")
+	_, cmd, _ := strings.Cut(file, "\nCMD ")
+	var args []string
+	if err := json.Unmarshal([]byte(cmd), &args); err != nil || len(args) < 5 || args[0] != "/srv" {
+		t.Fatalf("CMD %s: %v", cmd, err)
 	}
-	status, out, stderr := once(t, env, "config")
-	if status != 0 || len(env) < 4 {
-		t.Fatalf("%d settings, %s", len(env), stderr)
+	status, out, stderr := once(t, nil, append([]string{"config"}, args[1:]...)...)
+	if status != 0 {
+		t.Fatal(stderr)
 	}
-	for _, kv := range env {
-		name, _, _ := strings.Cut(kv, "=")
-		if !strings.Contains(out, "# environment variable "+name) {
-			t.Errorf("%s is not a setting", name)
+	var effective map[string]any
+	if err := yaml.Unmarshal([]byte(out), &effective); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []any{at(effective, "urls").([]any)[0], at(effective, "admin", "url")} {
+		_, port, _ := strings.Cut(url.(string), "*:")
+		if expose := regexp.MustCompile(`(?m)^EXPOSE .*\b` + port + `\b`); port == "" || !expose.MatchString(file) {
+			t.Errorf("%v is not exposed", url)
 		}
+	}
+	if strings.Contains(file, "ENV WINDHOVER") {
+		t.Error("a variable of the image would win over a configuration file")
 	}
 	if out, err := os.ReadFile(filepath.Join("..", "..", "go.mod")); err != nil || !strings.Contains(file, "golang:1.26") || !strings.Contains(string(out), "\ngo 1.26") {
 		t.Error("the image's Go is not the module's")
