@@ -457,23 +457,17 @@ func (l *link) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// ReadFrom sends from an *os.File, or an *io.LimitedReader of one, with the
-// system's sendfile over TCP; it leaves anything else to the caller, with
-// errors.ErrUnsupported.
+// ReadFrom sends what [listen.FileOf] finds a file in with the system's
+// sendfile over TCP, sections on Linux only; it leaves anything else to the
+// caller, with errors.ErrUnsupported.
 func (l *link) ReadFrom(r io.Reader) (int64, error) {
 	tc, ok := l.conn.(*net.TCPConn)
 	if !ok {
 		return 0, errors.ErrUnsupported
 	}
-	limited, ok := r.(*io.LimitedReader)
-	if !ok {
-		limited = &io.LimitedReader{R: r, N: 1<<63 - 1}
-	}
-	if _, ok := limited.R.(*os.File); !ok {
+	f, ok := listen.FileOf(r)
+	if !ok || f.Offset >= 0 && (!sendsSections || l.raw == nil) {
 		return 0, errors.ErrUnsupported
-	}
-	if err := l.flush(); err != nil {
-		return 0, err
 	}
 	l.sendMu.Lock()
 	b, err := l.take(true)
@@ -481,38 +475,49 @@ func (l *link) ReadFrom(r io.Reader) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var total int64
 	if b != nil {
-		_, err = l.send(b.b)
+		_, err = l.sendMore(b.b)
 	}
-	for err == nil && limited.N > 0 {
+	var total int64
+	for err == nil && f.Count > 0 {
 		var n int64
-		n, err = l.sendFile(tc, limited)
+		n, err = l.sendPiece(tc, &f)
 		total += n
 		if n == 0 {
 			break
 		}
 	}
+	if total == 0 && errors.Is(err, errors.ErrUnsupported) {
+		_ = l.wrote(b, nil) // nothing is wrong with the connection
+		return 0, err
+	}
 	return total, l.wrote(b, err)
 }
 
-// sendFile sends the next piece of r. It returns 0 at the end.
-func (l *link) sendFile(tc *net.TCPConn, r *io.LimitedReader) (done int64, err error) {
+// sendPiece sends the next piece of f. It returns 0 at the end.
+func (l *link) sendPiece(tc *net.TCPConn, f *listen.FileRange) (done int64, err error) {
 	if l.passed(&l.wdl) {
 		return 0, os.ErrDeadlineExceeded
 	}
-	piece := &io.LimitedReader{R: r.R, N: min(r.N, sendPiece)}
-	l.beginWait(int(piece.N))
-	for piece.N > 0 && err == nil {
+	left := min(f.Count, sendPiece)
+	l.beginWait(int(left))
+	for left > 0 && err == nil {
 		var n int64
-		n, err = tc.ReadFrom(piece)
+		if f.Offset >= 0 {
+			n, err = l.sendSection(f.File, f.Offset+done, left)
+		} else {
+			n, err = tc.ReadFrom(&io.LimitedReader{R: f.File, N: left})
+		}
 		done += n
+		left -= n
 		if n == 0 && err == nil {
 			break
 		}
 		err = l.waited(err)
 	}
 	l.endWait()
-	r.N -= done
+	if aerr := f.Advance(done); err == nil {
+		err = aerr
+	}
 	return done, err
 }

@@ -336,7 +336,7 @@ func (w *responseWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	buf := copyBuffers.Get().(*[largeBuffer]byte)
 	defer copyBuffers.Put(buf)
 	if rf, ok := w.c.link.(io.ReaderFrom); ok {
-		if !w.headSent() {
+		if w.sniffs() {
 			n, err = io.CopyBuffer(writerOnly{w}, io.LimitReader(src, sniffLength), buf[:])
 			if err != nil || n < sniffLength {
 				return n, err
@@ -352,10 +352,12 @@ func (w *responseWriter) ReadFrom(src io.Reader) (n int64, err error) {
 	return n + m, err
 }
 
-func (w *responseWriter) headSent() bool {
+// sniffs reports whether the head waits for the beginning of the content.
+func (w *responseWriter) sniffs() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.r != nil && w.r.headSent
+	r := w.r
+	return r == nil || !r.headSent && !(r.started && (r.hasType || r.hasCoding))
 }
 
 // sendFrom lets the link read src. ok is false if it would not.

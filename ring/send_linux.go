@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/windhover-server/windhover/listen"
 	"github.com/windhover-server/windhover/ring/internal/uring"
 )
 
@@ -57,9 +58,12 @@ func (k *link) unsent() int { return k.tail.len() + k.flight.len() }
 
 // sendNow sends the queue as far as the socket takes it at once. Nothing is in
 // flight and the lock is held. An error breaks the link.
-func (k *link) sendNow() error {
+func (k *link) sendNow() error { return k.sendQueue(0) }
+
+// sendQueue is sendNow with flags for send(2).
+func (k *link) sendQueue(flags int) error {
 	for k.tail.len() > 0 {
-		n, err := k.send(k.tail.rest(), 0)
+		n, err := k.send(k.tail.rest(), flags)
 		k.tail.off += n
 		if err != nil || n == 0 {
 			return err
@@ -344,31 +348,28 @@ var _ io.ReaderFrom = (*link)(nil)
 // that a fast peer does not keep the goroutine in the kernel for long.
 const sendfileMost = 1 << 20
 
-// ReadFrom implements [io.ReaderFrom] with sendfile(2) for an *os.File, also
-// inside an *io.LimitedReader.
+// ReadFrom implements [io.ReaderFrom] with sendfile(2) for what
+// [listen.FileOf] finds a file in.
 func (k *link) ReadFrom(r io.Reader) (done int64, err error) {
-	limit := int64(1)<<62 - 1
-	lr, limited := r.(*io.LimitedReader)
-	if limited {
-		r, limit = lr.R, lr.N
-	}
-	f, ok := r.(*os.File)
-	if !ok || limit < 0 {
+	f, ok := listen.FileOf(r)
+	if !ok {
 		return 0, errors.ErrUnsupported
 	}
-	st, err := f.Stat()
-	if err != nil || !st.Mode().IsRegular() {
-		return 0, errors.ErrUnsupported
+	if f.Offset < 0 { // a section is of something that has offsets
+		st, err := f.File.Stat()
+		if err != nil || !st.Mode().IsRegular() {
+			return 0, errors.ErrUnsupported
+		}
 	}
-	rc, err := f.SyscallConn()
+	rc, err := f.File.SyscallConn()
 	if err != nil {
 		return 0, errors.ErrUnsupported
 	}
 	ctlErr := rc.Control(func(fd uintptr) {
-		done, err = k.sendfile(int(fd), limit)
+		done, err = k.sendfile(int(fd), f.Offset, f.Count)
 	})
-	if limited {
-		lr.N -= done
+	if aerr := f.Advance(done); err == nil {
+		err = aerr
 	}
 	if err == nil {
 		err = ctlErr
@@ -376,11 +377,17 @@ func (k *link) ReadFrom(r io.Reader) (done int64, err error) {
 	return done, err
 }
 
-func (k *link) sendfile(src int, limit int64) (done int64, err error) {
+// sendfile sends count bytes of src from offset, or from its own position if
+// that is negative.
+func (k *link) sendfile(src int, offset, count int64) (done int64, err error) {
+	var at *int64
+	if offset >= 0 {
+		at = &offset
+	}
 	k.mu.Lock()
 	defer k.unlock()
 	defer k.unmeter()
-	for done < limit {
+	for done < count {
 		if err := k.writable(); err != nil {
 			return done, err
 		}
@@ -388,7 +395,7 @@ func (k *link) sendfile(src int, limit int64) (done int64, err error) {
 			k.awaitWriter()
 			continue
 		}
-		if err := k.sendNow(); err != nil {
+		if err := k.sendQueue(unix.MSG_MORE); err != nil {
 			return done, err
 		}
 		if k.tail.len() > 0 {
@@ -396,7 +403,7 @@ func (k *link) sendfile(src int, limit int64) (done int64, err error) {
 			continue
 		}
 		raceRelease()
-		n, err := unix.Sendfile(int(k.fd), src, nil, int(min(limit-done, sendfileMost)))
+		n, err := unix.Sendfile(int(k.fd), src, at, int(min(count-done, sendfileMost)))
 		if n > 0 {
 			done += int64(n)
 			k.accepted(n)

@@ -20,7 +20,7 @@ func netHTTP() *Server {
 		Name: "nethttp", Title: "net/http", Kind: Peer, Handler: "http.Handler", Features: all,
 		Version: goVersion,
 		Serve: func(ctx context.Context, opt Options) error {
-			srv := &http.Server{Handler: httpHandler(opt.Assets), ErrorLog: log.New(io.Discard, "", 0)}
+			srv := &http.Server{Handler: httpHandler(http.Dir(filepath.Join(opt.Assets, content.RootDir, "static"))), ErrorLog: log.New(io.Discard, "", 0)}
 			return serveListener(ctx, opt, func(ln net.Listener) error {
 				if !opt.TLS {
 					return srv.Serve(ln)
@@ -34,10 +34,10 @@ func netHTTP() *Server {
 }
 
 // httpHandler is the handler of net/http and of Windhover's http.Handler
-// variants.
-func httpHandler(assets string) http.Handler {
-	files := http.StripPrefix(content.PathStatic,
-		http.FileServer(http.Dir(filepath.Join(assets, content.RootDir, "static"))))
+// variants. Each serves files from what it offers itself: [http.Dir] and
+// [windhover.Dir].
+func httpHandler(static http.FileSystem) http.Handler {
+	files := http.StripPrefix(content.PathStatic, http.FileServer(static))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == content.PathPlaintext:

@@ -48,7 +48,12 @@ func windhoverServer(t windhover.Transport, handler string) *Server {
 		if handler == "native" {
 			srv.Native = proto.HandlerFunc(serveNative)
 		} else {
-			srv.Handler = httpHandler(opt.Assets)
+			static, err := windhover.OpenDir(filepath.Join(opt.Assets, content.RootDir, "static"))
+			if err != nil {
+				return err
+			}
+			defer static.Close() // nothing was written
+			srv.Handler = httpHandler(static)
 		}
 		return serveListener(ctx, opt, func(ln net.Listener) error {
 			if !opt.TLS {

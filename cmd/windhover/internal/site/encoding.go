@@ -4,7 +4,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 
@@ -53,7 +52,7 @@ func addVary(h http.Header) {
 	h.Add("Vary", "Accept-Encoding")
 }
 
-func (s *Site) serveCompressed(w http.ResponseWriter, r *http.Request, name string, f *os.File, info fs.FileInfo) {
+func (s *Site) serveCompressed(w http.ResponseWriter, r *http.Request, name string, f http.File, info fs.FileInfo) {
 	ew := &encodedWriter{ResponseWriter: w}
 	s.compress(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, name, info.ModTime(), f)

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,15 +40,15 @@ var listing = template.Must(template.New("listing").Parse(`<!DOCTYPE html>
 </body></html>
 `))
 
-func (s *Site) list(w http.ResponseWriter, r *http.Request, dir *os.File) {
-	entries, err := dir.ReadDir(maxListed + 1)
+func (s *Site) list(w http.ResponseWriter, r *http.Request, dir http.File) {
+	entries, err := dir.Readdir(maxListed + 1)
 	if err != nil && !errors.Is(err, io.EOF) {
 		s.fail(w, r, err)
 		return
 	}
 	cut := len(entries) > maxListed
-	entries = slices.DeleteFunc(entries[:min(len(entries), maxListed)], func(e fs.DirEntry) bool { return s.hidden(e.Name()) })
-	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	entries = slices.DeleteFunc(entries[:min(len(entries), maxListed)], func(e fs.FileInfo) bool { return s.hidden(e.Name()) })
+	slices.SortFunc(entries, func(a, b fs.FileInfo) int { return strings.Compare(a.Name(), b.Name()) })
 	page := struct {
 		Path    string
 		Entries []listed
@@ -77,7 +76,7 @@ func (s *Site) list(w http.ResponseWriter, r *http.Request, dir *os.File) {
 	}))(&encodedWriter{ResponseWriter: w}, r)
 }
 
-func listEntry(e fs.DirEntry) listed {
+func listEntry(e fs.FileInfo) listed {
 	name := e.Name()
 	l := listed{Name: name}
 	if e.IsDir() {
@@ -85,11 +84,9 @@ func listEntry(e fs.DirEntry) listed {
 	}
 	// A path by itself, so that "a:b" is not taken for a scheme.
 	l.URL = (&url.URL{Path: l.Name}).String()
-	if info, err := e.Info(); err == nil {
-		l.Time = info.ModTime().UTC().Format(time.DateTime)
-		if info.Mode().IsRegular() {
-			l.Size = strconv.FormatInt(info.Size(), 10)
-		}
+	l.Time = e.ModTime().UTC().Format(time.DateTime)
+	if e.Mode().IsRegular() {
+		l.Size = strconv.FormatInt(e.Size(), 10)
 	}
 	return l
 }

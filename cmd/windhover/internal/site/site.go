@@ -1,7 +1,7 @@
 // Package site serves the files of one directory as http.FileServerFS does,
 // and keeps to that directory.
 //
-//	path ──▶ hidden? ──▶ os.Root (no way out) ──▶ redirect, index or listing
+//	path ──▶ hidden? ──▶ windhover.Dir (no way out) ──▶ redirect, index or listing
 //	                                          └──▶ file: precompressed sibling,
 //	                                               compressed on the fly, or as it
 //	                                               is, with ranges and sendfile
@@ -22,6 +22,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/windhover-server/windhover"
 )
 
 // Options say how the directory is shown.
@@ -37,7 +39,7 @@ type Options struct {
 
 // Site is an [http.Handler]. It must be closed after use.
 type Site struct {
-	root     *os.Root
+	dir      *windhover.Dir
 	opt      Options
 	compress func(http.Handler) http.HandlerFunc
 }
@@ -53,11 +55,11 @@ func Open(dir string, opt Options) (*Site, error) {
 	case !info.IsDir():
 		return nil, fmt.Errorf("%q is not a directory; give the directory that holds it", dir)
 	}
-	root, err := os.OpenRoot(dir)
+	d, err := windhover.OpenDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("directory %q: %w", dir, err)
 	}
-	s := &Site{root: root, opt: opt}
+	s := &Site{dir: d, opt: opt}
 	if s.compress, err = newCompressor(); err != nil {
 		return nil, err
 	}
@@ -65,7 +67,7 @@ func Open(dir string, opt Options) (*Site, error) {
 }
 
 // Close gives the directory back. Requests that are being served go on.
-func (s *Site) Close() error { return s.root.Close() }
+func (s *Site) Close() error { return s.dir.Close() }
 
 // ServeHTTP implements [http.Handler] for GET and HEAD.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -103,11 +105,11 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // open opens a name that the site shows. What is neither a file nor a
 // directory (a device, a named pipe) does not exist.
-func (s *Site) open(name string) (*os.File, fs.FileInfo, error) {
+func (s *Site) open(name string) (http.File, fs.FileInfo, error) {
 	if !fs.ValidPath(name) || strings.ContainsRune(name, 0) || s.hidden(name) {
 		return nil, nil, fs.ErrNotExist
 	}
-	f, err := s.root.OpenFile(name, os.O_RDONLY|nonBlock, 0)
+	f, err := s.dir.Open(name)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -151,7 +153,7 @@ func redirect(w http.ResponseWriter, r *http.Request, location string) {
 	w.WriteHeader(http.StatusMovedPermanently)
 }
 
-func (s *Site) serveDir(w http.ResponseWriter, r *http.Request, name string, dir *os.File) {
+func (s *Site) serveDir(w http.ResponseWriter, r *http.Request, name string, dir http.File) {
 	if s.opt.Index != "" {
 		index := path.Join(name, s.opt.Index)
 		if f, info, err := s.open(index); err == nil {
@@ -169,7 +171,7 @@ func (s *Site) serveDir(w http.ResponseWriter, r *http.Request, name string, dir
 	s.list(w, r, dir)
 }
 
-func (s *Site) serveFile(w http.ResponseWriter, r *http.Request, name string, f *os.File, info fs.FileInfo) {
+func (s *Site) serveFile(w http.ResponseWriter, r *http.Request, name string, f http.File, info fs.FileInfo) {
 	h := w.Header()
 	if s.opt.CacheControl != "" {
 		h.Set("Cache-Control", s.opt.CacheControl)

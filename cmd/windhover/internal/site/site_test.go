@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/windhover-server/windhover/cmd/windhover/internal/site"
+	"github.com/windhover-server/windhover/listen"
 )
 
 var longText = strings.Repeat("windhover hangs in the wind; ", 200)
@@ -341,9 +342,7 @@ type readerFrom struct {
 }
 
 func (r *readerFrom) ReadFrom(src io.Reader) (int64, error) {
-	if lr, ok := src.(*io.LimitedReader); ok {
-		_, r.file = lr.R.(*os.File)
-	}
+	_, r.file = listen.FileOf(src)
 	return io.Copy(r.ResponseRecorder, src)
 }
 

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package site
+package windhover
 
 // nonBlock is of no use where there are no named pipes among the files.
 const nonBlock = 0
