@@ -88,3 +88,11 @@ func TestExitStatus(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// Where the program cannot find itself it serves, but has no successor.
+func TestUpgradeWithoutAProgramToStart(t *testing.T) {
+	e := &engine{noSuccessor: errors.New("no /proc")}
+	if err := e.upgrade(t.Context()); !errors.Is(err, e.noSuccessor) || e.handedOver.Load() {
+		t.Errorf("error %v, handed over %v", err, e.handedOver.Load())
+	}
+}

@@ -28,8 +28,11 @@ type engine struct {
 	admin   *windhover.Server // nil when there is none
 	origins *origins
 	process handover.Process
-	logger  *slog.Logger
-	failed  chan error
+	// noSuccessor is why there cannot be another process, as in a chroot
+	// without /proc. Only an upgrade wants one.
+	noSuccessor error
+	logger      *slog.Logger
+	failed      chan error
 
 	handedOver atomic.Bool
 	retired    time.Time // when connections began to end with their responses
@@ -58,8 +61,8 @@ func newEngine(cfg *config.Config, logger *slog.Logger, app, adminHandler http.H
 	if err := o.unclaimed(); err != nil {
 		return nil, err
 	}
-	e.process, err = thisProcess()
-	return e, err
+	e.process, e.noSuccessor = thisProcess()
+	return e, nil
 }
 
 // adminServer is apart from the other: its connections are few, count against
@@ -272,6 +275,9 @@ func (e *engine) notify(states ...string) {
 // upgrade is Runner.Upgrade. Afterwards the service goes on in the successor:
 // for the service manager it does not stop.
 func (e *engine) upgrade(ctx context.Context) error {
+	if e.noSuccessor != nil {
+		return e.noSuccessor
+	}
 	err := handOver(ctx, e.process, e.logger, e.servers())
 	e.handedOver.Store(err == nil)
 	return err
