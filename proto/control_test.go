@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -79,11 +81,24 @@ func TestLimitsAreChecked(t *testing.T) {
 	for name, l := range map[string]Limits{
 		"grace period of a second": {MinResponseDataRate: DataRate{GracePeriod: 1e9}},
 		"buffer below the line":    {MaxRequestBufferSize: 4096},
+		"buffer below the headers": {MaxRequestBufferSize: 8192, MaxRequestLineSize: 100},
 		"no connection at all":     {MaxConcurrentConnections: None},
+		"rate that is no number":   {MinRequestBodyDataRate: DataRate{BytesPerSecond: math.NaN()}},
+		"infinite rate":            {MinResponseDataRate: DataRate{BytesPerSecond: math.Inf(1)}},
 	} {
 		var le *LimitError
-		if err := l.Validate(); !errors.As(err, &le) || le.Allowed == "" {
+		err := l.Validate()
+		if !errors.As(err, &le) || le.Allowed == "" || le.Value == "" || reflect.ValueOf(l).FieldByName(strings.Split(le.Name, ".")[0]).IsZero() {
 			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		for _, part := range []string{le.Name, le.Value, le.Allowed} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("%s: no %q in %v", name, part, err)
+			}
+		}
+		if got := (&Service{Limits: l}).Prepare(); got == nil {
+			t.Errorf("%s: the service takes it", name)
 		}
 	}
 	if err := (Limits{}).Validate(); err != nil {

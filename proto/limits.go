@@ -148,6 +148,9 @@ func (l Limits) Validate() error {
 		name string
 		rate DataRate
 	}{{"MinRequestBodyDataRate", l.MinRequestBodyDataRate}, {"MinResponseDataRate", l.MinResponseDataRate}} {
+		if bps := r.rate.BytesPerSecond; math.IsNaN(bps) || math.IsInf(bps, 1) {
+			return &LimitError{r.name + ".BytesPerSecond", fmt.Sprint(bps), "a number above 0, or below 0 for no limit"}
+		}
 		if !r.rate.off() && r.rate.GracePeriod <= time.Second {
 			return &LimitError{r.name + ".GracePeriod", r.rate.GracePeriod.String(), "more than 1s"}
 		}
