@@ -85,15 +85,9 @@ func (s *Server) switches(svc *proto.Service) (map[string]tlsbridge.Switch, erro
 	if !s.http2() {
 		return nil, nil
 	}
-	lim := s.Limits.WithDefaults()
 	h := &h2.Server{
 		Handler: s.Handler, HTTPServer: svc.HTTPServer,
-		Context: connContext, ConnState: s.ConnState,
-		Limits: h2.Limits{
-			MaxRequestHeadersTotalSize: max(lim.MaxRequestHeadersTotalSize, 0),
-			MaxRequestBodySize:         lim.MaxRequestBodySize,
-			KeepAliveTimeout:           lim.KeepAliveTimeout,
-		},
+		Context: connContext, ConnState: s.ConnState, Limits: s.http2Limits(),
 	}
 	if err := h.Prepare(); err != nil {
 		return nil, err
@@ -102,6 +96,33 @@ func (s *Server) switches(svc *proto.Service) (map[string]tlsbridge.Switch, erro
 	s.h2 = append(s.h2, h)
 	s.mu.Unlock()
 	return map[string]tlsbridge.Switch{"h2": h.Switch}, nil
+}
+
+// http2Limits are those of Limits that HTTP/2 has, with http.Server's fields over
+// them as in HTTP/1.1.
+func (s *Server) http2Limits() h2.Limits {
+	lim := s.Limits.WithDefaults()
+	h := h2.Limits{
+		MaxRequestLineSize:         lim.MaxRequestLineSize,
+		MaxRequestHeadersTotalSize: lim.MaxRequestHeadersTotalSize,
+		MaxRequestHeaderCount:      lim.MaxRequestHeaderCount,
+		MaxRequestBodySize:         lim.MaxRequestBodySize,
+		KeepAliveTimeout:           lim.KeepAliveTimeout,
+		MinResponseDataRate:        lim.MinResponseDataRate.BytesPerSecond,
+		MinResponseDataGracePeriod: lim.MinResponseDataRate.GracePeriod,
+	}
+	if n := s.MaxHeaderBytes; n > 0 {
+		h.MaxRequestLineSize, h.MaxRequestHeadersTotalSize = -1, n
+	}
+	if h.MaxRequestHeadersTotalSize < 0 {
+		h.MaxRequestHeadersTotalSize = 1 << 30 // http2 knows no "unlimited"
+	}
+	if s.IdleTimeout > 0 {
+		h.KeepAliveTimeout = s.IdleTimeout
+	} else if s.IdleTimeout == 0 && s.ReadTimeout > 0 {
+		h.KeepAliveTimeout = s.ReadTimeout
+	}
+	return h
 }
 
 // connContext is the context of a connection, as BaseContext and ConnContext

@@ -13,6 +13,9 @@
 //
 // # Limitations
 //
-// Kestrel's minimum request body data rate does not apply to HTTP/2 streams.
-// There is no Hijack and no Upgrade, as in net/http.
+// Kestrel's minimum request body data rate does not apply to HTTP/2 streams, nor
+// its time limit for a request's head: a connection whose only request is not
+// complete is idle, and ends as such. There is no Hijack and no Upgrade, as in
+// net/http. A connection without streams takes a second to shut down unless the
+// client closes it at the GOAWAY.
 package h2

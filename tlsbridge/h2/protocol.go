@@ -23,6 +23,11 @@ func (p *protocol) Data(b []byte) listen.Verdict {
 	p.link.SetReadDeadline(time.Time{})
 	c := newConn(p.link, b)
 	s := p.server
+	if rate := s.Limits.MinResponseDataRate; rate > 0 {
+		p.link.SetSendRate(rate, s.Limits.MinResponseDataGracePeriod)
+	} else {
+		p.link.SetSendRate(0, 0)
+	}
 	ctx := context.Background()
 	if s.Context != nil {
 		ctx = s.Context(p.link, p.base)

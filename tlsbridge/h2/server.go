@@ -30,6 +30,12 @@ type Limits struct {
 	// MaxRequestHeadersTotalSize bounds a request's field section in bytes: 431.
 	// Default 32,768.
 	MaxRequestHeadersTotalSize int
+	// MaxRequestHeaderCount bounds the fields of a request, pseudo-fields not
+	// counted: 431. Default 100; negative means no limit.
+	MaxRequestHeaderCount int
+	// MaxRequestLineSize bounds the request line in bytes, as HTTP/1.1 would
+	// have it: 414. Default 8,192; negative means no limit.
+	MaxRequestLineSize int
 	// MaxRequestBodySize bounds a request body in bytes; reading further fails
 	// with *http.MaxBytesError. Default 30,000,000; negative means no limit,
 	// [None] no body.
@@ -48,6 +54,13 @@ type Limits struct {
 	// KeepAlivePingTimeout closes the connection when a ping stays
 	// unanswered. Default 20 s.
 	KeepAlivePingTimeout time.Duration
+	// MinResponseDataRate is the least average rate in bytes per second at
+	// which a client has to take what is sent, looked at after
+	// MinResponseDataGracePeriod; a slower one is disconnected. What waits for
+	// the client's flow control is not sent yet. Default 240 after 5 s; a
+	// negative rate switches it off.
+	MinResponseDataRate        float64
+	MinResponseDataGracePeriod time.Duration
 }
 
 // WithDefaults returns l with every zero field replaced by its default.
@@ -56,11 +69,15 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.HeaderTableSize, 4096)
 	def(&l.MaxFrameSize, 16384)
 	def(&l.MaxRequestHeadersTotalSize, 32<<10)
+	def(&l.MaxRequestHeaderCount, 100)
+	def(&l.MaxRequestLineSize, 8<<10)
 	def(&l.MaxRequestBodySize, 30_000_000)
 	def(&l.InitialConnectionWindowSize, 1<<20)
 	def(&l.InitialStreamWindowSize, 768<<10)
 	def(&l.KeepAliveTimeout, 130*time.Second)
 	def(&l.KeepAlivePingTimeout, 20*time.Second)
+	def(&l.MinResponseDataRate, 240)
+	def(&l.MinResponseDataGracePeriod, 5*time.Second)
 	return l
 }
 
@@ -88,7 +105,10 @@ func (l Limits) Validate() error {
 	check("MaxRequestHeadersTotalSize", int64(l.MaxRequestHeadersTotalSize), 1, max31)
 	check("InitialConnectionWindowSize", int64(l.InitialConnectionWindowSize), 65535, max31)
 	check("InitialStreamWindowSize", int64(l.InitialStreamWindowSize), 65535, max31)
-	for name, d := range map[string]time.Duration{"KeepAlivePingDelay": l.KeepAlivePingDelay, "KeepAlivePingTimeout": l.KeepAlivePingTimeout} {
+	for name, d := range map[string]time.Duration{
+		"KeepAlivePingDelay": l.KeepAlivePingDelay, "KeepAlivePingTimeout": l.KeepAlivePingTimeout,
+		"MinResponseDataGracePeriod": l.MinResponseDataGracePeriod,
+	} {
 		if d < 0 {
 			errs = append(errs, fmt.Errorf("h2: %s is %v, it must not be negative", name, d))
 		}
@@ -170,8 +190,10 @@ func (s *Server) prepare() error {
 }
 
 // Shutdown sends GOAWAY on every connection: streams under way are finished,
-// new ones refused, and connections end when they have none left. It does not
-// wait for that; the transport's Shutdown does.
+// new ones refused, and connections end when they have none left and the client
+// closes, or a second later: http2 gives clients that long to read the GOAWAY
+// (golang.org/issue/18701). It does not wait for that; the transport's Shutdown
+// does.
 func (s *Server) Shutdown() {
 	if s.Prepare() == nil {
 		// There is no listener and no connection of its own to wait for.
@@ -198,10 +220,29 @@ func (s *Server) Switch(link listen.Link, base listen.Protocol) listen.Protocol 
 // http2 was given.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(serverContext{r.Context(), s.HTTPServer})
+	if status := s.refusal(r); status != 0 {
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
 	if n := s.Limits.MaxRequestBodySize; (n >= 0 || n == None) && r.Body != nil && r.Body != http.NoBody {
 		r.Body = http.MaxBytesReader(w, r.Body, n) // which takes what is below zero for zero
 	}
 	s.handler.ServeHTTP(w, r)
+}
+
+// refusal is the status for a request whose head is over a limit, or 0.
+func (s *Server) refusal(r *http.Request) int {
+	if n := s.Limits.MaxRequestLineSize; n > 0 && len(r.Method)+len(r.RequestURI)+len("  HTTP/1.1\r\n") > n {
+		return http.StatusRequestURITooLong
+	}
+	if n := s.Limits.MaxRequestHeaderCount; n > 0 {
+		for _, values := range r.Header {
+			if n -= len(values); n < 0 {
+				return http.StatusRequestHeaderFieldsTooLarge
+			}
+		}
+	}
+	return 0
 }
 
 // serverContext replaces the value of http.ServerContextKey, which http2 sets
