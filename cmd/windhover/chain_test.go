@@ -6,8 +6,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/windhover-server/windhover/cmd/windhover/internal/config"
 	"github.com/windhover-server/windhover/listen"
@@ -94,5 +96,36 @@ func TestUpgradeWithoutAProgramToStart(t *testing.T) {
 	e := &engine{noSuccessor: errors.New("no /proc")}
 	if err := e.upgrade(t.Context()); !errors.Is(err, e.noSuccessor) || e.handedOver.Load() {
 		t.Errorf("error %v, handed over %v", err, e.handedOver.Load())
+	}
+}
+
+// Each limit goes to the field of its name.
+func TestEveryLimitIsTranslated(t *testing.T) {
+	var c config.Limits
+	from := reflect.ValueOf(&c).Elem()
+	for i := range from.NumField() { // to 1001 s or 1001 and so on
+		switch f := from.Field(i); {
+		case f.Type() == reflect.TypeFor[time.Duration]():
+			f.SetInt(int64(1001+i) * int64(time.Second))
+		case f.CanInt():
+			f.SetInt(int64(1001 + i))
+		default:
+			f.SetFloat(float64(1001 + i))
+		}
+	}
+	to := reflect.ValueOf(limits(&c))
+	for i := range from.NumField() {
+		name := from.Type().Field(i).Name
+		field := to.FieldByName(strings.TrimSuffix(name, "Grace"))
+		if field.IsValid() && field.Kind() == reflect.Struct {
+			part := map[bool]string{false: "BytesPerSecond", true: "GracePeriod"}[strings.HasSuffix(name, "Grace")]
+			field = field.FieldByName(part)
+		}
+		if want := from.Field(i); !field.IsValid() || fmt.Sprint(field) != fmt.Sprint(want) {
+			t.Errorf("%s: %v, want %v", name, field, want)
+		}
+	}
+	if n := from.NumField() - 2; to.NumField() != n { // two are the graces of rates
+		t.Errorf("%d limits in proto, %d in the program", to.NumField(), n)
 	}
 }
