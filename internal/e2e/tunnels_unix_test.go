@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -36,11 +37,11 @@ func manyTunnels() int {
 // measured and below one buffer more.
 const maxTunnelBytes = 16 << 10
 
-// tunnelClient, in the environment, makes of the test program a client of
-// manyTunnels: "ADDRESS NUMBER".
+// tunnelClient, in the environment, makes of the test program the client of many
+// connections: "ADDRESS NUMBER KIND", where the kind is upgrade or tls.
 const tunnelClient = "WINDHOVER_E2E_TUNNELS"
 
-// A tunnelServer is one that echoes what comes over an upgraded connection.
+// A tunnelServer is the other side.
 type tunnelServer interface {
 	Serve(net.Listener) error
 	Shutdown(context.Context) error
@@ -74,6 +75,87 @@ func TestManyUpgradedConnections(t *testing.T) {
 	}
 }
 
+// maxIdleTLSBytes is what an idle keep-alive connection with TLS 1.3 may cost on
+// the ring. It is above what is measured, and below one buffer or stack more.
+const maxIdleTLSBytes = 7 << 10
+
+// spareGoroutines is how many the ring may keep for the next work, however many
+// connections there are.
+const spareGoroutines = 100
+
+// TestManyIdleTLSConnections pins that on the ring an idle https connection has
+// no goroutine, and what it costs. It logs the others' beside it.
+func TestManyIdleTLSConnections(t *testing.T) {
+	n := manyTunnels() / 5
+	server := func(tr windhover.Transport, a app) *windhover.Server {
+		s := &windhover.Server{Transport: tr, DisableHTTP2: true, TLSConfig: serverTLS(t)}
+		if a.handler != nil {
+			s.Handler = a.handler
+		} else {
+			s.Native = a.native
+		}
+		return s
+	}
+	for _, tt := range []struct {
+		name, transport string
+		server          tunnelServer
+		perConn         int // goroutines
+	}{
+		{"net-http", "net/http", &http.Server{Handler: hello.handler, TLSConfig: serverTLS(t), TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){}}, 1},
+		{"portable", "portable", server(windhover.Portable, app{handler: hello.handler}), 1},
+		{"ring", "ring", server(windhover.Ring, app{handler: hello.handler}), 0},
+		{"ring-native", "ring", server(windhover.Ring, app{native: hello.native}), 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			needTransport(t, tt.transport)
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() {
+				done <- tt.server.(interface {
+					ServeTLS(_ net.Listener, _, _ string) error
+				}).ServeTLS(ln, "", "")
+			}()
+			startTunnels(t, ln.Addr(), 1, "tls").end(t)
+			before, goroutinesBefore := memoryInUse(), runtime.NumGoroutine()
+			c := startTunnels(t, ln.Addr(), n, "tls")
+			// The goroutines of handshakes end a little later than those do.
+			var each int64
+			var more int
+			for tick, limit := time.NewTicker(50*time.Millisecond), time.Now().Add(patience); ; <-tick.C {
+				each = (memoryInUse() - before) / int64(n)
+				more = runtime.NumGoroutine() - goroutinesBefore
+				if more <= n*tt.perConn+spareGoroutines || time.Now().After(limit) {
+					tick.Stop()
+					break
+				}
+			}
+			t.Logf("%d bytes of heap and stack for each of %d idle connections, %d goroutines", each, n, more)
+			if more > n*tt.perConn+spareGoroutines {
+				t.Errorf("%d goroutines, want %d for each and some", more, tt.perConn)
+			}
+			if tt.transport == "ring" && !raceEnabled && each > maxIdleTLSBytes {
+				t.Errorf("more than %d bytes", maxIdleTLSBytes)
+			}
+			c.check(t) // they still live
+			c.end(t)
+			if err := tt.server.Shutdown(t.Context()); err != nil {
+				t.Errorf("Shutdown: %v", err)
+			}
+			if err := await(t, "Serve to return", done); !errors.Is(err, http.ErrServerClosed) {
+				t.Errorf("Serve returned %v", err)
+			}
+		})
+	}
+}
+
+// serverTLS is for servers that are asked by name or not.
+func serverTLS(t *testing.T) *tls.Config {
+	return &tls.Config{Certificates: []tls.Certificate{certificate(t)}}
+}
+
 func testManyTunnels(t *testing.T, s tunnelServer, n int) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -82,10 +164,10 @@ func testManyTunnels(t *testing.T, s tunnelServer, n int) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
 	// One connection before, for what a server makes once.
-	startTunnels(t, ln.Addr(), 1).end(t)
+	startTunnels(t, ln.Addr(), 1, "upgrade").end(t)
 	before, goroutinesBefore := memoryInUse(), runtime.NumGoroutine()
 
-	c := startTunnels(t, ln.Addr(), n)
+	c := startTunnels(t, ln.Addr(), n, "upgrade")
 	c.check(t)
 	each := (memoryInUse() - before) / int64(n)
 	t.Logf("%d bytes of heap and stack for each of %d idle upgraded connections, %.2f goroutines",
@@ -165,11 +247,12 @@ type tunnels struct {
 	out *bufio.Scanner
 }
 
-// startTunnels connects n times and upgrades each connection.
-func startTunnels(t *testing.T, addr net.Addr, n int) *tunnels {
+// startTunnels connects n times and upgrades each connection, or shakes hands on
+// it and makes a request.
+func startTunnels(t *testing.T, addr net.Addr, n int, kind string) *tunnels {
 	t.Helper()
 	c := &tunnels{cmd: exec.Command(os.Args[0])}
-	c.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", tunnelClient, addr, n))
+	c.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %s", tunnelClient, addr, n, kind))
 	c.cmd.Stderr = os.Stderr
 	var err error
 	if c.in, err = c.cmd.StdinPipe(); err != nil {
@@ -200,7 +283,7 @@ func (c *tunnels) await(t *testing.T) {
 	}
 }
 
-// check sends a message over each connection and awaits its echo.
+// check sends a message, or a request, over each connection and awaits its echo.
 func (c *tunnels) check(t *testing.T) {
 	t.Helper()
 	io.WriteString(c.in, "check\n")
@@ -216,9 +299,9 @@ func (c *tunnels) end(t *testing.T) {
 
 // runTunnelClient is the client's program.
 func runTunnelClient(job string) error {
-	var addr string
+	var addr, kind string
 	var n int
-	if _, err := fmt.Sscanf(job, "%s %d", &addr, &n); err != nil {
+	if _, err := fmt.Sscanf(job, "%s %d %s", &addr, &n, &kind); err != nil {
 		return err
 	}
 	conns := make([]net.Conn, n)
@@ -245,6 +328,11 @@ func runTunnelClient(job string) error {
 			return err
 		}
 		conns[i].SetDeadline(time.Now().Add(time.Minute))
+		if kind == "tls" {
+			// Who the server is does not matter here.
+			conns[i] = tls.Client(conns[i], &tls.Config{InsecureSkipVerify: true})
+			return requestOne(conns[i])
+		}
 		return upgradeOne(conns[i])
 	})
 	if err != nil {
@@ -254,8 +342,13 @@ func runTunnelClient(job string) error {
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		f := func(i int) error { return echoOne(conns[i]) }
-		if in.Text() == "end" {
+		switch {
+		case in.Text() == "end" && kind == "tls":
+			f = func(i int) error { return conns[i].Close() }
+		case in.Text() == "end":
 			f = func(i int) error { return endOne(conns[i]) }
+		case kind == "tls":
+			f = func(i int) error { return requestOne(conns[i]) }
 		}
 		if err := each(f); err != nil {
 			return err
@@ -263,6 +356,21 @@ func runTunnelClient(job string) error {
 		fmt.Println("ok")
 	}
 	return in.Err()
+}
+
+func requestOne(c net.Conn) error {
+	if _, err := io.WriteString(c, get("/")); err != nil {
+		return err
+	}
+	b := make([]byte, 0, 1024)
+	for !strings.HasSuffix(string(b), "\r\n\r\nhello") {
+		n, err := c.Read(b[len(b):cap(b)])
+		if err != nil {
+			return fmt.Errorf("after %q: %w", b, err)
+		}
+		b = b[:len(b)+n]
+	}
+	return nil
 }
 
 func upgradeOne(c net.Conn) error {
