@@ -1,6 +1,7 @@
 package tlsbridge
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"net"
@@ -124,6 +125,16 @@ func (l *innerLink) Read(p []byte) (int, error) {
 		s.broken = err
 	}
 	return n, err
+}
+
+// Release implements [listen.Releaser].
+func (l *innerLink) Release() {
+	m := &l.s.mem
+	l.s.putPlain()
+	m.in = bytes.Clone(m.in)
+	if r, ok := m.outer.(listen.Releaser); ok {
+		r.Release()
+	}
 }
 
 // SetReadDeadline bounds Read, the wait for input and, when it is earlier than

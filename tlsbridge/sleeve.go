@@ -24,6 +24,7 @@ type sleeve struct {
 	opened atomic.Bool           // the handshake is done
 	gone   atomic.Pointer[error] // what Gone said while it was not
 	hello  *greeting             // nil once opened
+	plain  *[]byte               // lent to the inner protocol
 
 	ended    bool  // the inner protocol knows that there is no more input
 	wrote    bool  // the inner protocol has written during EOF
@@ -56,12 +57,14 @@ func (s *sleeve) pump(size int) listen.Verdict {
 		return listen.Wait
 	}
 	pool := plainPool(size)
-	buf := pool.Get().(*[]byte)
-	defer pool.Put(buf)
+	defer s.putPlain()
 	for {
-		n, err := s.fill(*buf)
+		if s.plain == nil { // at first, and after innerLink.Release
+			s.plain = pool.Get().(*[]byte)
+		}
+		n, err := s.fill(*s.plain)
 		if n > 0 {
-			if v := s.inner.Data((*buf)[:n]); v != listen.Wait {
+			if v := s.inner.Data((*s.plain)[:n]); v != listen.Wait {
 				return s.finish(v)
 			}
 			if s.broken != nil {
@@ -88,6 +91,14 @@ func (s *sleeve) pump(size int) listen.Verdict {
 			s.broken = err
 			return s.finish(listen.Close)
 		}
+	}
+}
+
+// putPlain gives the plaintext buffer back.
+func (s *sleeve) putPlain() {
+	if s.plain != nil {
+		plainPool(len(*s.plain)).Put(s.plain)
+		s.plain = nil
 	}
 }
 
