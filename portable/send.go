@@ -17,8 +17,8 @@ const (
 	// copyLimit is up to which size Write copies its argument into the queue,
 	// to send both with one plain write.
 	copyLimit = 8 << 10
-	// sendPiece is how much is sent under one deadline: the peer of a longer
-	// one could stop reading for as long as all of it may take.
+	// sendPiece is how much is demanded of the peer under one deadline: with
+	// more, it could stop reading for as long as all of it may take.
 	sendPiece = 256 << 10
 )
 
@@ -345,21 +345,24 @@ func (l *link) send(p []byte) (int, error) {
 	return n + m, err
 }
 
-// sendBlocking sends p, waiting for the peer if need be.
+// sendBlocking sends p, waiting for the peer if need be. The kernel is offered
+// all of it, but the peer's time is measured by the piece.
 func (l *link) sendBlocking(p []byte) (done int, err error) {
 	for done < len(p) && err == nil {
-		piece := p[done:min(done+sendPiece, len(p))]
-		l.beginWait(len(piece))
-		for len(piece) > 0 && err == nil {
+		piece, taken := min(len(p)-done, sendPiece), 0
+		l.beginWait(piece)
+		for done < len(p) && err == nil {
 			var n int
-			n, err = l.conn.Write(piece)
+			n, err = l.conn.Write(p[done:])
 			done += n
-			if piece = piece[n:]; len(piece) == 0 {
-				err = nil
+			if taken += n; done == len(p) || taken >= piece && err != nil && isTimeout(err) {
+				err = nil // the deadline was that of bytes which have been taken
+				break
 			}
 			err = l.waited(err)
 		}
 		l.endWait()
+		l.account(max(taken-piece, 0))
 	}
 	return done, err
 }

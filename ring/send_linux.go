@@ -315,7 +315,7 @@ func (k *link) writeRest(p []byte) (done int, err error) {
 			k.awaitWriter()
 			continue
 		}
-		if err := k.sendNow(); err != nil {
+		if err := k.sendQueue(unix.MSG_MORE); err != nil {
 			return done, err
 		}
 		if k.tail.len() == 0 {
