@@ -12,6 +12,8 @@ import (
 // kept counts the files that d keeps open.
 func (d *Dir) kept(t *testing.T) int {
 	t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	n := 0
 	d.files.Range(func(_, e any) bool {
 		n++
@@ -69,9 +71,11 @@ func TestDirLetsFilesGo(t *testing.T) {
 		if n := d.kept(t); n != 0 {
 			t.Errorf("%d files are kept, want none", n)
 		}
+		d.mu.Lock()
 		if d.sweep != nil {
 			t.Error("the sweep goes on with nothing to do")
 		}
+		d.mu.Unlock()
 		for i, e := range all {
 			if _, err := e.file.Stat(); err == nil {
 				t.Errorf("file %d is open", i)

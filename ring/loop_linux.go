@@ -408,6 +408,10 @@ const (
 	dozeAfter = 4
 	dozeMost  = 400 * time.Microsecond
 
+	// dozeLinks is up to how many connections a leader dozes for. With more it
+	// would wake for each completion, where parking lets some gather.
+	dozeLinks = 2
+
 	// parkEvery is how often a leader that dozes parks nevertheless: on one P
 	// nobody else looks at Go's netpoller.
 	parkEvery = 2 * time.Millisecond
@@ -429,7 +433,7 @@ func (l *loop) rest() {
 // dozes reports whether the next sleep is to be a doze. While handlers run off
 // the loop it is not: one of them may wait for this leader's P.
 func (l *loop) dozes() bool {
-	return l.brisk >= dozeAfter && l.idle.busy.Load() == 1 && l.time.Load()-l.polled < int64(parkEvery)
+	return l.brisk >= dozeAfter && l.placed <= dozeLinks && l.idle.busy.Load() == 1 && l.time.Load()-l.polled < int64(parkEvery)
 }
 
 // noteRest takes note of a sleep.
