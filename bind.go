@@ -159,9 +159,9 @@ func (s *Server) ServeListeners() error {
 func (s *Server) serveOne(b bound) error {
 	if b.bridge != nil && len(s.TLSNextProto) > 0 {
 		// Its functions want a *tls.Conn that nobody has read from.
-		return s.serve(tls.NewListener(b.ln.Unwrap(), b.bridge.TLS()), nil)
+		return s.serve(tls.NewListener(b.ln, b.bridge.TLS()), nil)
 	}
-	return s.serveBound(b.ln.Unwrap(), b.bridge, b.sleeve)
+	return s.serveBound(b.ln.Unwrap(), b.bridge, b.sleeve, b.ln.Delayed())
 }
 
 // ListenAndServe is Listen, unless that has been called, and ServeListeners.

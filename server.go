@@ -160,11 +160,12 @@ func (s *Server) ServeTLS(ln net.Listener, certFile, keyFile string) error {
 
 // serve runs ln on the transport that suits it. b, if set, speaks TLS.
 func (s *Server) serve(ln net.Listener, b *tlsbridge.Bridge) error {
-	return s.serveBound(ln, b, nil)
+	return s.serveBound(ln, b, nil, false)
 }
 
-// serveBound is serve with a sleeve outside of TLS, if it is set.
-func (s *Server) serveBound(ln net.Listener, b *tlsbridge.Bridge, sleeve func(listen.Acceptor) listen.Acceptor) error {
+// serveBound is serve with a sleeve outside of TLS, if it is set, and with
+// Nagle's algorithm if delay is.
+func (s *Server) serveBound(ln net.Listener, b *tlsbridge.Bridge, sleeve func(listen.Acceptor) listen.Acceptor, delay bool) error {
 	svc, err := s.prepare()
 	if err != nil {
 		_ = ln.Close()
@@ -188,7 +189,9 @@ func (s *Server) serveBound(ln net.Listener, b *tlsbridge.Bridge, sleeve func(li
 	if sleeve != nil {
 		accept = svc.Reserve(sleeve, accept)
 	}
-	err = s.transports.serve(ln, svc.Options(), accept)
+	opt := svc.Options()
+	opt.Delay = delay
+	err = s.transports.serve(ln, opt, accept)
 	if errors.Is(err, listen.ErrServerClosed) {
 		return http.ErrServerClosed
 	}

@@ -156,10 +156,7 @@ func one(l *Listener, err error) ([]*Listener, error) {
 }
 
 func (b *Binding) listener(ln net.Listener) *Listener {
-	l := &Listener{Listener: ln, endpoint: b.Endpoint}
-	if t, ok := ln.(*net.TCPListener); ok && b.Options.DisableNoDelay {
-		l.Listener = delayed{t}
-	}
+	l := &Listener{Listener: ln, endpoint: b.Endpoint, delayed: b.Options.DisableNoDelay}
 	if b.Endpoint.ByName() {
 		l.warnings = append(l.warnings, fmt.Sprintf("%s listens on every interface: a host name neither selects an interface nor filters requests", b.Endpoint))
 	}

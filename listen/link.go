@@ -198,6 +198,9 @@ type Options struct {
 	// Linger is how long a closing connection discards input. Default 5 s
 	// (Kestrel's drain timeout); in practice the peer's FIN ends it.
 	Linger time.Duration
+	// Delay leaves Nagle's algorithm on: TCP_NODELAY, which package net sets on
+	// each TCP connection, is switched off.
+	Delay bool
 	// Greet, if set, is called on the connection's own goroutine before
 	// anything is read, by transports that give a connection one: for what
 	// package net hands out half made, such as a *tls.Conn. taken means that

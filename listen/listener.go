@@ -14,14 +14,28 @@ type Listener struct {
 	index     int
 	warnings  []string
 	inherited bool
+	delayed   bool
 }
 
 // Unwrap returns the listener that package net made: a *net.TCPListener or
-// *net.UnixListener, whatever was given as [BindOptions].Inherited, or, when
-// DisableNoDelay is set, a wrapper that switches the option off on each
-// connection. Transports are given this one, because the ring takes over the
-// sockets of the first two only and leaves others to package portable.
+// *net.UnixListener, or whatever was given as [BindOptions].Inherited.
+// Transports are given this one, because the ring takes over the sockets of the
+// first two only and leaves others to package portable; what Accept does
+// besides, they are told by [Options].
 func (l *Listener) Unwrap() net.Listener { return l.Listener }
+
+// Accept implements [net.Listener]. It obeys [BindOptions].DisableNoDelay.
+func (l *Listener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if t, ok := c.(*net.TCPConn); ok && l.delayed {
+		_ = t.SetNoDelay(false) // fails only on a connection that is gone already
+	}
+	return c, err
+}
+
+// Delayed reports whether connections are to keep Nagle's algorithm: what
+// [Options].Delay should be.
+func (l *Listener) Delayed() bool { return l.delayed }
 
 // Endpoint returns what was bound, with the port as it was asked for.
 func (l *Listener) Endpoint() Endpoint { return l.endpoint }
@@ -98,16 +112,4 @@ func (e Endpoint) Matches(addr net.Addr) bool {
 		return e.Path != "" && e.Path == a.Name
 	}
 	return false
-}
-
-// delayed switches TCP_NODELAY off, which package net switches on.
-type delayed struct{ *net.TCPListener }
-
-func (d delayed) Accept() (net.Conn, error) {
-	c, err := d.AcceptTCP()
-	if err != nil {
-		return nil, err
-	}
-	_ = c.SetNoDelay(false) // fails only on a connection that is gone already
-	return c, nil
 }

@@ -60,6 +60,9 @@ func (t *Transport) Serve(l net.Listener, opt listen.Options, accept listen.Acce
 		conn, err := ln.Accept()
 		if err == nil {
 			delay = 0
+			if tc, ok := conn.(*net.TCPConn); ok && o.Delay {
+				_ = tc.SetNoDelay(false) // fails only on a connection that is gone already
+			}
 			t.start(conn, o, accept)
 			continue
 		}

@@ -110,7 +110,7 @@ func (k *link) NetConn() net.Conn {
 	if n.conn != nil {
 		return n.conn
 	}
-	conn, err := dupConn(int(k.fd))
+	conn, err := k.dupConn()
 	if err != nil {
 		k.loop.t.report(err)
 		return nil
@@ -144,7 +144,7 @@ func (n *names) release() {
 func (k *link) takeConn() (net.Conn, error) {
 	n := k.names
 	if n == nil || n.conn == nil {
-		conn, err := dupConn(int(k.fd))
+		conn, err := k.dupConn()
 		if err == nil {
 			_ = unix.Close(int(k.fd)) // conn holds the socket now
 		}
@@ -167,13 +167,17 @@ func (k *link) takeConn() (net.Conn, error) {
 	return conn, nil
 }
 
-// dupConn makes a genuine net.Conn over a duplicate of fd.
-func dupConn(fd int) (net.Conn, error) {
-	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+// dupConn makes a genuine net.Conn over a duplicate of the descriptor.
+func (k *link) dupConn() (net.Conn, error) {
+	dup, err := unix.FcntlInt(uintptr(k.fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
 	f := os.NewFile(uintptr(dup), "")
 	defer f.Close()
-	return net.FileConn(f)
+	c, err := net.FileConn(f)
+	if tc, ok := c.(*net.TCPConn); ok && k.srv.opt.Delay { // package net has switched it off
+		_ = tc.SetNoDelay(false) // fails only on a connection that is gone already
+	}
+	return c, err
 }

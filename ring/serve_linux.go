@@ -71,16 +71,25 @@ func newServer(t *Transport, ln net.Listener, opt listen.Options, accept listen.
 }
 
 // inherit sets on the listener what package net sets on each connection, and
-// what Linux hands down: no delay, and keep-alive probes every 15 s.
+// what Linux hands down: no delay unless asked for, and keep-alive probes every
+// 15 s.
 func (s *server) inherit() {
 	_ = s.rc.Control(func(fd uintptr) {
 		// A listener that does not take an option still serves.
-		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NODELAY, s.noDelay())
 		_ = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 15)
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, 15)
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPCNT, 9)
 	})
+}
+
+// noDelay is the value of TCP_NODELAY.
+func (s *server) noDelay() int {
+	if s.opt.Delay {
+		return 0
+	}
+	return 1
 }
 
 // acceptAll accepts until the listener fails or is closed. The wait is in the
@@ -135,6 +144,9 @@ func (s *server) acceptOne() error {
 	})
 	if err = errors.Join(ctlErr, err); err != nil {
 		return os.NewSyscallError("fcntl", err)
+	}
+	if s.tcp && s.opt.Delay { // package net has switched it off
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, s.noDelay())
 	}
 	a := accepted{fd: fd}
 	if t, ok := c.RemoteAddr().(*net.TCPAddr); ok && t.Zone == "" {

@@ -56,9 +56,6 @@ func endpoint(cfg *config.Config, a config.Address, o *origins, logger *slog.Log
 		}
 		e.DisableHTTP2 = !slices.Contains(a.Protocols, "http2")
 	}
-	if !a.NoDelay && prefix.Path == "" && cfg.Transport != windhover.Portable.String() {
-		logger.Warn(fmt.Sprintf("%s: no-delay is off, which the portable transport is for; it serves this endpoint", prefix))
-	}
 	if a.Proxy.Enabled {
 		e.Sleeve = proxySleeve(&a.Proxy, a.URL, logger)
 	}

@@ -315,18 +315,3 @@ func TestLimitsReachTheServer(t *testing.T) {
 	}
 	p.stop()
 }
-
-// An endpoint that is not served as the transport says is told of.
-func TestNagleIsServedByThePortableTransport(t *testing.T) {
-	onEachTransport(t, func(t *testing.T, transport string) {
-		p := windhover(t, "hello", transport, "--urls", any4, "--no-delay=false")
-		if status, _ := fetch(t, client(t), p.url()); status != http.StatusOK {
-			t.Error(status)
-		}
-		told := strings.Contains(p.stderr.String(), "no-delay is off")
-		if told != strings.Contains(transport, "ring") {
-			t.Errorf("told: %v", told)
-		}
-		p.stop()
-	})
-}

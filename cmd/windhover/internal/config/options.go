@@ -102,7 +102,7 @@ func (e *Endpoint) options(prefix string, flags bool) []option {
 		{"protocols", "protocols", "protocols of https endpoints: http1, http2", someOf(&e.Protocols, "http1", "http2")},
 		{"backlog", "backlog", "connections that may wait to be accepted", integerInt32(&e.Backlog, 1)},
 		{"reuse-port", "reuse-port", "set SO_REUSEPORT, so that other processes may listen on the same port", boolean(&e.ReusePort)},
-		{"no-delay", "no-delay", "set TCP_NODELAY; without it, the portable transport serves the endpoint", boolean(&e.NoDelay)},
+		{"no-delay", "no-delay", "set TCP_NODELAY", boolean(&e.NoDelay)},
 		{"unix-mode", "unix-mode", `permissions of socket files, such as "0660"`, fileMode{&e.UnixMode}},
 		{"unix-owner", "unix-owner", `owner of socket files, "user", "user:group" or ":group"`, text(&e.UnixOwner)},
 		{"proxy-protocol.enabled", "proxy-protocol", "require a PROXY protocol header (v1 or v2) on each connection", boolean(&e.Proxy.Enabled)},
