@@ -27,7 +27,7 @@ type Transport struct {
 	draining  bool          // Shutdown or Close was called
 	aborting  bool          // Close was called
 	stop      chan struct{} // closed when draining begins
-	empty     chan struct{} // closed when draining and count is 0
+	empty     chan struct{} // closed when draining and there are neither links nor listeners
 }
 
 var _ listen.Transport = (*Transport)(nil)
@@ -36,6 +36,7 @@ var _ listen.Transport = (*Transport)(nil)
 type listener struct {
 	net.Listener
 	once sync.Once
+	done chan struct{} // closed when Serve has closed it
 }
 
 func (ln *listener) Close() error {
@@ -44,10 +45,26 @@ func (ln *listener) Close() error {
 	return err
 }
 
+// After Shutdown a listener goes on accepting until none has come for
+// sweepPause, for sweepMost at most: what the kernel has completed would be
+// reset when the socket is closed.
+const (
+	sweepPause = 300 * time.Microsecond
+	sweepMost  = 50 * time.Millisecond
+)
+
+// sweep ends the wait of Accept soon. It is false for listeners that know no
+// deadline, which are to be closed.
+func (ln *listener) sweep() bool {
+	dl, ok := ln.Listener.(interface{ SetDeadline(time.Time) error })
+	return ok && dl.SetDeadline(time.Now().Add(sweepPause)) == nil
+}
+
 // Serve implements [listen.Transport]. It works with any net.Listener; on a
 // listener of package tls, links implement ConnectionState.
 func (t *Transport) Serve(l net.Listener, opt listen.Options, accept listen.Acceptor) error {
-	ln := &listener{Listener: l}
+	ln := &listener{Listener: l, done: make(chan struct{})}
+	defer close(ln.done)
 	defer ln.Close()
 	stop, ok := t.addListener(ln)
 	if !ok {
@@ -56,6 +73,7 @@ func (t *Transport) Serve(l net.Listener, opt listen.Options, accept listen.Acce
 	defer t.removeListener(ln)
 	o := withDefaults(opt)
 	var delay time.Duration
+	var until time.Time // when the sweep ends
 	for {
 		conn, err := ln.Accept()
 		if err == nil {
@@ -64,6 +82,17 @@ func (t *Transport) Serve(l net.Listener, opt listen.Options, accept listen.Acce
 				_ = tc.SetNoDelay(false) // fails only on a connection that is gone already
 			}
 			t.start(conn, o, accept)
+			select {
+			case <-stop:
+				now := time.Now()
+				if until.IsZero() {
+					until = now.Add(sweepMost)
+				}
+				if now.After(until) || !ln.sweep() {
+					return listen.ErrServerClosed
+				}
+			default:
+			}
 			continue
 		}
 		select {
@@ -151,6 +180,7 @@ func (t *Transport) addListener(ln *listener) (stop <-chan struct{}, ok bool) {
 func (t *Transport) removeListener(ln *listener) {
 	t.mu.Lock()
 	delete(t.listeners, ln)
+	t.checkEmpty()
 	t.mu.Unlock()
 }
 
@@ -189,14 +219,14 @@ func (t *Transport) remove(l *link) {
 	}
 	l.prev, l.next = nil, nil
 	t.count--
-	if t.draining && t.count == 0 {
-		t.closeEmpty()
-	}
+	t.checkEmpty()
 }
 
-// closeEmpty, with mu held, tells Shutdown that no link is left. A connection
-// accepted in the last moment can bring the count to zero once more.
-func (t *Transport) closeEmpty() {
+// checkEmpty, with mu held, tells Shutdown when nothing is left.
+func (t *Transport) checkEmpty() {
+	if !t.draining || t.count > 0 || len(t.listeners) > 0 {
+		return
+	}
 	select {
 	case <-t.empty:
 	default:
@@ -204,30 +234,35 @@ func (t *Transport) closeEmpty() {
 	}
 }
 
-// drain closes the listeners and returns the links there are.
+// drain closes the listeners and returns the links there are then.
 func (t *Transport) drain(abort bool) (links []*link, err error) {
 	t.mu.Lock()
 	t.begin()
 	if !t.draining {
 		t.draining = true
 		close(t.stop)
-		if t.count == 0 {
-			t.closeEmpty()
-		}
+		t.checkEmpty()
 	}
 	t.aborting = t.aborting || abort
-	links = t.all()
 	lns := make([]*listener, 0, len(t.listeners))
 	for ln := range t.listeners {
 		lns = append(lns, ln)
 	}
 	t.mu.Unlock()
+	swept := lns[:0]
 	for _, ln := range lns {
-		if e := ln.Close(); e != nil && err == nil {
+		if !abort && ln.sweep() {
+			swept = append(swept, ln)
+		} else if e := ln.Close(); e != nil && err == nil {
 			err = e
 		}
 	}
-	return links, err
+	for _, ln := range swept {
+		<-ln.done // soon: the deadline ends the wait of Accept
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.all(), err
 }
 
 // DrainIdle implements [listen.Transport]. A connection that is busy is asked

@@ -54,6 +54,7 @@ type turn struct {
 	headBuf       []byte // the buffer that holds head.Raw, when Conn.buf had to move on
 	writeDeadline bool   // one is set on the link
 	ownRate       bool   // the handler has set a send rate of its own
+	lastHead      string // see headText
 }
 
 var turns = sync.Pool{New: func() any { return new(turn) }}

@@ -27,8 +27,6 @@ type Conn struct {
 	peer string                 // RemoteAddr as text; made by the first http.Request
 	cur  atomic.Pointer[reqCtx] // the request that Gone cancels
 
-	lastHead string // see headText
-
 	// Input. in is what has arrived and is not consumed: part of what Data was
 	// lent, or of buf, which the connection owns.
 	in    []byte

@@ -43,7 +43,7 @@ func (c *Conn) newRequest() (*request, error) {
 	r.ctx.Context, r.ctx.c, r.ctx.rq = c.base, c, r
 	r.req = *template.WithContext(&r.ctx)
 	req := &r.req
-	text := c.headText(h.Raw)
+	text := c.s.headText(h.Raw)
 	str := func(s wire.Span) string { return text[s.Off : s.Off+s.Len] }
 
 	req.Method = str(h.Method)
@@ -77,20 +77,20 @@ func (c *Conn) newRequest() (*request, error) {
 	return r, c.setBody(r)
 }
 
-// maxKeptHead bounds the head that an idle connection keeps for headText.
+// maxKeptHead bounds the head that a turn keeps for headText.
 const maxKeptHead = 512
 
-// headText returns the head as a string. A client that sends the same head
-// again, as most do that fetch one thing repeatedly, costs no new one: strings
-// never change, so requests may share them (Kestrel reuses its header strings
-// alike).
-func (c *Conn) headText(raw []byte) string {
-	if string(raw) == c.lastHead {
-		return c.lastHead
+// headText returns the head as a string. The same head again, as a client sends
+// that fetches one thing repeatedly, costs no new one: strings never change, so
+// requests may share them (Kestrel reuses its header strings alike). It is kept
+// with the scratch space, because connections are many and mostly idle.
+func (t *turn) headText(raw []byte) string {
+	if string(raw) == t.lastHead {
+		return t.lastHead
 	}
 	text := string(raw)
 	if len(text) <= maxKeptHead {
-		c.lastHead = text
+		t.lastHead = text
 	}
 	return text
 }

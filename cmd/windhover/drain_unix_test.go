@@ -107,7 +107,11 @@ func drainUnderLoadLosesNothing(t *testing.T, transport string) {
 		l := startLoad(t, http.MethodPost, p.url(), 16, 0)
 		l.awaitMore(500)
 		p.signal(syscall.SIGTERM)
-		l.report(t, l.wait()) // the clients end when nobody listens any more
+		// The clients end when nobody listens any more. Told that their
+		// connections close, they have opened others, which may be too late.
+		lost, reset := l.wait()
+		t.Logf("%d connections reset that were never accepted", len(reset))
+		l.report(t, lost)
 		if status := p.wait(); status != 0 {
 			t.Errorf("exit status %d", status)
 		}

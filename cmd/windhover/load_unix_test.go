@@ -3,11 +3,15 @@
 package main_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 )
 
@@ -19,6 +23,7 @@ type load struct {
 
 	mu     sync.Mutex
 	lost   []string
+	reset  []string // lost with connections that nothing had come from yet
 	target int64
 	goal   chan struct{}
 }
@@ -36,13 +41,10 @@ func startLoad(t *testing.T, method, url string, kept, fresh int) *load {
 		l.wg.Go(func() {
 			defer tr.CloseIdleConnections()
 			for !l.stopping.Load() {
-				if err := send(c, method, url); err != nil {
-					if isRefused(err) {
-						return
-					}
-					l.mu.Lock()
-					l.lost = append(l.lost, err.Error())
-					l.mu.Unlock()
+				reused := false
+				err := sendTraced(c, method, url, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }})
+				if err != nil {
+					l.ended(err, reused)
 					return
 				}
 				l.count()
@@ -54,6 +56,19 @@ func startLoad(t *testing.T, method, url string, kept, fresh int) *load {
 		l.wg.Wait()
 	})
 	return l
+}
+
+// ended takes note of why a client ends.
+func (l *load) ended(err error, reused bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case isRefused(err):
+	case !reused && errors.Is(err, syscall.ECONNRESET):
+		l.reset = append(l.reset, err.Error())
+	default:
+		l.lost = append(l.lost, err.Error())
+	}
 }
 
 func (l *load) count() {
@@ -86,18 +101,27 @@ func (l *load) awaitMore(n int64) {
 // end stops the clients, waits for them and returns what was lost.
 func (l *load) end() []string {
 	l.stopping.Store(true)
-	return l.wait()
+	lost, reset := l.wait()
+	return append(lost, reset...)
 }
 
-func (l *load) wait() []string {
+// wait waits for the clients to end. reset are the requests on connections that
+// no process has accepted when the socket is closed: the kernel resets those.
+func (l *load) wait() (lost, reset []string) {
 	l.wg.Wait()
-	return l.lost
+	return l.lost, l.reset
 }
 
 func ask(c *http.Client, url string) error { return send(c, http.MethodGet, url) }
 
-func send(c *http.Client, method, url string) error {
-	r, err := http.NewRequest(method, url, nil)
+func send(c *http.Client, method, url string) error { return sendTraced(c, method, url, nil) }
+
+func sendTraced(c *http.Client, method, url string, trace *httptrace.ClientTrace) error {
+	ctx := context.Background()
+	if trace != nil {
+		ctx = httptrace.WithClientTrace(ctx, trace)
+	}
+	r, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return err
 	}
