@@ -39,6 +39,15 @@ type watchdog struct {
 }
 
 func (w *watchdog) start(loops []*loop) error {
+	if err := w.prepare(loops); err != nil {
+		return err
+	}
+	registerProd()
+	go w.run()
+	return nil
+}
+
+func (w *watchdog) prepare(loops []*loop) error {
 	fd, err := unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_NONBLOCK|unix.TFD_CLOEXEC)
 	if err != nil {
 		return os.NewSyscallError("timerfd_create", err)
@@ -50,8 +59,6 @@ func (w *watchdog) start(loops []*loop) error {
 	}
 	w.loops = loops
 	w.done = make(chan struct{})
-	registerProd()
-	go w.run()
 	return nil
 }
 
@@ -77,13 +84,18 @@ func (w *watchdog) set(d time.Duration) {
 func (w *watchdog) run() {
 	defer close(w.done)
 	// The function is called before the wait, where it starts the timer, and
-	// after it. Each expiration is a new edge for the poller, so that one that
-	// comes before the wait has begun ends it, too.
+	// after it. Expirations from before its first call are forgotten by the
+	// poller, that of a timer which note has set meanwhile, too; later ones
+	// end the wait, each being a new edge.
 	next, begun, idle := time.Duration(0), false, 0
 	turn := func(uintptr) bool {
 		begun = !begun
-		if begun && next > 0 {
+		switch {
+		case !begun:
+		case next > 0:
 			w.set(next)
+		case w.on.Load():
+			w.set(watchTick)
 		}
 		return !begun
 	}

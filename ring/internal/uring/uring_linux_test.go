@@ -182,6 +182,7 @@ func TestMultishotRecvIntoBufferRing(t *testing.T) {
 		if err != nil {
 			t.Skipf("no buffer ring (since 5.19): %v", err)
 		}
+		t.Cleanup(func() { _ = b.Close() }) // lets the buffers go
 		if inc && !b.Incremental() {
 			t.Skip("no incremental consumption (since 6.12)")
 		}
@@ -232,6 +233,7 @@ func TestBufferRingWithMoreThan4096Entries(t *testing.T) {
 	if err != nil {
 		t.Skipf("no buffer ring: %v", err)
 	}
+	t.Cleanup(func() { _ = b.Close() }) // lets the buffers go
 	mem := make([]byte, n)
 	for i := range n {
 		b.Add(mem[i:i+1], uint16(i))
@@ -262,6 +264,7 @@ func TestEmptyBufferRingEndsRecv(t *testing.T) {
 	if err != nil {
 		t.Skipf("no buffer ring: %v", err)
 	}
+	t.Cleanup(func() { _ = b.Close() }) // lets the buffers go
 	us, peer := socketpair(t)
 	r.GetSQE().PrepRecvMultishot(us, b.Group(), 0)
 	unix.Write(peer, []byte("x"))
