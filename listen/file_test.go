@@ -10,7 +10,9 @@ import (
 	"github.com/windhover-server/windhover/listen"
 )
 
-func TestFileOf(t *testing.T) {
+// tenBytes opens a file that holds "0123456789".
+func tenBytes(t *testing.T) *os.File {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "f")
 	if err := os.WriteFile(path, []byte("0123456789"), 0o644); err != nil {
 		t.Fatal(err)
@@ -19,7 +21,12 @@ func TestFileOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+func TestFileOf(t *testing.T) {
+	f := tenBytes(t)
 	moved := io.NewSectionReader(f, 2, 6)
 	if _, err := moved.Seek(4, io.SeekStart); err != nil {
 		t.Fatal(err)
@@ -56,15 +63,7 @@ func TestFileOf(t *testing.T) {
 }
 
 func TestFileRangeAdvanceMovesTheReaders(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "f")
-	if err := os.WriteFile(path, []byte("0123456789"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
+	f := tenBytes(t)
 	r := io.LimitReader(io.NewSectionReader(f, 1, 8), 6)
 	fr, ok := listen.FileOf(r)
 	if !ok {
