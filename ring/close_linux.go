@@ -23,6 +23,9 @@ func (l *loop) service(k *link) {
 		}
 		return
 	case k.status&broken != 0:
+		if k.status&(armed|cancelled) == armed {
+			l.cancel(k) // shutting down the socket need not end it: see probeEnd
+		}
 		if k.status&(running|armed|polling|starved) == 0 && k.flight == nil && k.telling == 0 {
 			l.end(k)
 		}
@@ -35,8 +38,10 @@ func (l *loop) service(k *link) {
 		l.poll(k)
 	}
 	if k.status&broken == 0 {
-		l.receive(k)
 		l.finish(k)
+	}
+	if k.status&(broken|ended) == 0 {
+		l.receive(k)
 	}
 	if k.status&detaching != 0 {
 		k.wakeWriter()

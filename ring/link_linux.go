@@ -44,6 +44,7 @@ const (
 	dirty                        // on the loop's list of links to flush soon
 	metered                      // something is unsent, and the send rate watched
 	paused                       // not receiving: enough is waiting to be read
+	resumed                      // the receive was armed again, and has not emptied the socket since
 	ended                        // out of the loop's table
 	lostTold                     // Lost has been or is being called
 )

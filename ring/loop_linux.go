@@ -55,6 +55,7 @@ const (
 	opRecv
 	opSend
 	opPoll
+	opCancel
 )
 
 // loop is one ring and the connections on it. One goroutine at a time leads
@@ -238,6 +239,8 @@ func (l *loop) complete(c uring.CQE) bool {
 		return l.received(k, c)
 	case opSend:
 		return l.sent(k, c)
+	case opCancel:
+		return l.cancelDone(k, unix.Errno(-min(c.Res, 0)))
 	default:
 		k.mu.Lock()
 		k.status &^= polling | wantPoll

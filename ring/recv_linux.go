@@ -24,10 +24,13 @@ func (l *loop) received(k *link, c uring.CQE) bool {
 	}
 	k.mu.Lock()
 	if c.Flags&uring.CQEFMore == 0 {
-		k.status &^= armed
+		k.status &^= armed | cancelled
 	}
 	if lent {
 		k.status |= fed
+	}
+	if k.status&resumed != 0 && c.Res > 0 && c.Flags&(uring.CQEFMore|uring.CQEFSockNonEmpty) == uring.CQEFMore {
+		l.probeEnd(k)
 	}
 	switch {
 	case c.Res > 0 && k.status&(running|broken|closing|ended) == 0 && k.in.len() == 0:
@@ -114,7 +117,6 @@ func (l *loop) receiveEnded(k *link, errno unix.Errno) {
 		// ECANCELED: by us, or because the thread that armed the request has
 		// exited (a handler may lock its thread and end its goroutine).
 		// Whether to receive again is for service to decide.
-		k.status &^= cancelled
 	default:
 		k.breakOff(os.NewSyscallError("recv", errno), true)
 	}
@@ -140,16 +142,49 @@ func (l *loop) receive(k *link) {
 		e.PrepRecvMultishot(int(k.fd), bufGroup, 0)
 		e.UserData = userData(k.id, opRecv)
 		k.status |= armed
+		if k.calls > 0 {
+			k.status |= resumed
+		}
 		k.thread = l.thread
 	case !want && k.status&(armed|cancelled) == armed:
-		e := l.entry()
-		if e == nil {
-			k.kick()
-			return
-		}
-		e.PrepCancel64(userData(k.id, opRecv), 0)
-		e.UserData = opIgnore
-		k.status |= cancelled
+		l.cancel(k)
+	}
+}
+
+// cancel has the kernel give up k's receive. The lock is held.
+func (l *loop) cancel(k *link) {
+	e := l.entry()
+	if e == nil {
+		k.kick()
+		return
+	}
+	e.PrepCancel64(userData(k.id, opRecv), 0)
+	e.UserData = userData(k.id, opCancel)
+	k.status |= cancelled
+}
+
+// cancelDone handles the completion of a cancellation. It reports whether
+// leadership was kept.
+func (l *loop) cancelDone(k *link, errno unix.Errno) bool {
+	k.mu.Lock()
+	if errno != 0 {
+		// The kernel does not find a receive that is between two attempts at a
+		// long backlog. If it is still wanted gone, try again.
+		k.status &^= cancelled
+	}
+	return l.after(k)
+}
+
+// probeEnd looks whether the end of the connection has come already, when k's
+// receive has emptied the socket for the first time since it was armed again.
+// The kernel (6.18) overlooks it if it came before that and 32 pieces or more
+// lay in front of it: the receive then waits for an event that is over. The
+// lock is held.
+func (l *loop) probeEnd(k *link) {
+	k.status &^= resumed
+	p := [1]unix.PollFd{{Fd: k.fd, Events: unix.POLLRDHUP}} // POLLERR and POLLHUP are always told
+	if n, err := unix.Poll(p[:], 0); n > 0 && err == nil && k.status&cancelled == 0 {
+		l.cancel(k) // armed again, it finds the end at its first attempt
 	}
 }
 
@@ -165,11 +200,7 @@ func (l *loop) migrate(k *link) {
 	if l.settled < migrateAfter || k.status&cancelled != 0 {
 		return
 	}
-	if e := l.ring.GetSQE(); e != nil {
-		e.PrepCancel64(userData(k.id, opRecv), 0)
-		e.UserData = opIgnore
-		k.status |= cancelled
-	}
+	l.cancel(k)
 }
 
 // feedStarved lets links receive again that found no buffer. By now the
