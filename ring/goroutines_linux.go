@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	idleMax  = 256              // parked goroutines a loop keeps
-	idleTime = 10 * time.Second // how often half of them are let go
+	idleMax  = 256                    // parked goroutines a loop keeps
+	idleKeep = 1                      // … without using them
+	idleTime = 100 * time.Millisecond // how often those that were not used are let go
 )
 
 // goroutines is a loop's stack of parked goroutines. The one that parked last
@@ -21,6 +22,7 @@ type goroutines struct {
 
 	mu     sync.Mutex
 	parked []chan task
+	unused int // how many of parked nobody has needed since the last trim
 	trim   *time.Timer
 	closed bool
 }
@@ -43,6 +45,7 @@ func (g *goroutines) run(l *loop, t task) {
 		ch := g.parked[n-1]
 		g.parked[n-1] = nil
 		g.parked = g.parked[:n-1]
+		g.unused = min(g.unused, n-1)
 		g.mu.Unlock()
 		ch <- t
 		return
@@ -81,24 +84,26 @@ func (g *goroutines) park(ch chan task) bool {
 		return false
 	}
 	g.parked = append(g.parked, ch)
-	if g.trim == nil {
+	if g.trim == nil && len(g.parked) > idleKeep {
+		g.unused = 0
 		g.trim = time.AfterFunc(idleTime, g.thin)
 	}
 	return true
 }
 
-// thin lets the half go that has been parked longest, and comes again while
-// any are left.
+// thin lets those go that were parked all the time since it last came, and
+// comes again while there are any to spare.
 func (g *goroutines) thin() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n := (len(g.parked) + 1) / 2
+	n := max(g.unused-idleKeep, 0)
 	for _, ch := range g.parked[:n] {
 		close(ch)
 	}
 	g.parked = append(g.parked[:0], g.parked[n:]...)
 	clear(g.parked[len(g.parked):cap(g.parked)])
-	if len(g.parked) > 0 && !g.closed {
+	g.unused = len(g.parked)
+	if g.unused > idleKeep && !g.closed {
 		g.trim.Reset(idleTime)
 	} else {
 		g.trim = nil
@@ -113,7 +118,7 @@ func (g *goroutines) close() {
 	for _, ch := range g.parked {
 		close(ch)
 	}
-	g.parked = nil
+	g.parked, g.unused = nil, 0
 	if g.trim != nil {
 		g.trim.Stop()
 	}
