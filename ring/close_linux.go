@@ -26,7 +26,8 @@ func (l *loop) service(k *link) {
 		if k.status&(armed|cancelled) == armed {
 			l.cancel(k) // shutting down the socket need not end it: see probeEnd
 		}
-		if k.status&(running|armed|polling|starved) == 0 && k.flight == nil && k.telling == 0 {
+		l.unpoll(k)
+		if k.status&(running|armed|polling|inPolled|hupPolled|starved) == 0 && k.flight == nil && k.telling == 0 {
 			l.end(k)
 		}
 		return
@@ -44,6 +45,7 @@ func (l *loop) service(k *link) {
 		l.receive(k)
 	}
 	if k.status&detaching != 0 {
+		l.unpoll(k)
 		k.wakeWriter()
 	}
 }
@@ -67,7 +69,7 @@ func (l *loop) finish(k *link) {
 		return
 	}
 	last := k.status&(closing|running) == closing && k.telling == 0
-	if last && k.status&(eof|polling|armed|starved) == eof {
+	if last && k.status&(eof|polling|inPolled|hupPolled|armed|starved) == eof {
 		l.end(k)
 		return
 	}
@@ -164,7 +166,7 @@ func (k *link) Detach() (net.Conn, []byte, error) {
 		if err := k.pushOut(); err != nil {
 			return nil, nil, err
 		}
-		if k.unsent() == 0 && k.status&(armed|polling|starved|queued) == 0 {
+		if k.unsent() == 0 && k.status&(armed|polling|inPolled|hupPolled|starved|queued) == 0 {
 			break
 		}
 		k.kick()

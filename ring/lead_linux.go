@@ -231,7 +231,7 @@ func (k *link) settleOff(v listen.Verdict, ns int64) (event, *buffer) {
 	ev, b := k.settle(v, 0)
 	if ev == evNone {
 		k.flushOff()
-		if k.status&(broken|closing|detached|halfClose) != 0 {
+		if k.status&(broken|closing|detached|halfClose) != 0 || k.status&(armed|inPolled) == 0 {
 			k.kick()
 		}
 	}
@@ -244,6 +244,11 @@ const (
 	shortCall  = 250_000 // ns; a call off the loop that is no longer counts as short
 	minBackoff = 8
 	maxBackoff = 4096
+
+	// forgetAfter times the backoff is how many calls without a long one make a
+	// link forget: a thread that the system takes the processor from is found
+	// out, too, now and then.
+	forgetAfter = 16
 )
 
 // offTheLoop decides where the next call of k is made. The lock is held.
@@ -260,6 +265,10 @@ func (l *loop) offTheLoop(k *link) bool {
 // wasLong notes that the watchdog took the loop from a call of k. The lock is
 // held.
 func (k *link) wasLong() {
+	if k.calls-k.longAt > forgetAfter*uint32(k.backoff) {
+		k.backoff = 0 // that was chance, or another kind of request
+	}
+	k.longAt = k.calls
 	k.backoff = min(max(2*k.backoff, minBackoff), maxBackoff)
 	k.credit = k.backoff
 	k.loop.suspect(32)

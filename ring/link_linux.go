@@ -44,6 +44,11 @@ const (
 	dirty                        // on the loop's list of links to flush soon
 	metered                      // something is unsent, and the send rate watched
 	paused                       // not receiving: enough is waiting to be read
+	bulk                         // receiving in bulk: see bulk_linux.go
+	inPolled                     // … a wait for input is in the kernel
+	watching                     // … the running call wants to know of the peer's end
+	hupPolled                    // … and a wait for that is in the kernel
+	unpolled                     // … both have been cancelled
 	resumed                      // the receive was armed again, and has not emptied the socket since
 	ended                        // out of the loop's table
 	lostTold                     // Lost has been or is being called
@@ -61,9 +66,11 @@ type link struct {
 	srv   *server
 	proto listen.Protocol
 
-	fd     int32 // -1 once closed or detached
+	fd     int32  // -1 once closed or detached
+	volume uint32 // bytes read lately: see bulk_linux.go
 	status status
 	thread int32  // that armed the multishot receive
+	longAt uint32 // calls when the last one was long
 	id     uint64 // slot and generation, as in user data
 	calls  uint32 // protocol calls begun
 
@@ -186,9 +193,13 @@ func (k *link) settle(v listen.Verdict, turn uint64) (event, *buffer) {
 	case listen.Detached:
 		k.status |= detached
 	}
+	k.lull()
+	if v == listen.Close {
+		k.status &^= bulk // what comes now is discarded
+	}
 	ev, b := k.next()
 	if ev == evNone {
-		k.status &^= running | offLoop
+		k.status &^= running | offLoop | watching
 	} else {
 		k.calls++
 		k.turn = turn
@@ -272,8 +283,15 @@ func (k *link) abort(gently bool) {
 }
 
 // Watch implements [listen.Link]. Receiving goes on while a call runs, so
-// that the peer's end is always noticed.
-func (k *link) Watch() {}
+// that the peer's end is noticed; in bulk it needs a request of its own.
+func (k *link) Watch() {
+	k.mu.Lock()
+	k.status |= watching
+	if k.status&bulk != 0 {
+		k.kick()
+	}
+	k.mu.Unlock()
+}
 
 // Leave implements [listen.Link].
 func (k *link) Leave() {

@@ -19,6 +19,8 @@ import (
 
 // sizes are what a loop is made of.
 type sizes struct {
+	alwaysBulk bool // receive in bulk, for tests
+
 	sq, cq    uint32      // queue entries
 	piecewise bufferSizes // with incremental consumption, which is not asked for if most is 0
 	whole     bufferSizes // without
@@ -47,6 +49,10 @@ const (
 	// the processor, about a millisecond's worth. A loop that yielded sooner
 	// would come back late: the scheduler puts it behind everything else.
 	yieldAfter = 128
+
+	// yieldTime is after how long they get it if calls are being made off the
+	// loop, which would wait for all of those on it otherwise.
+	yieldTime = 500 * time.Microsecond
 )
 
 // Operations, the low byte of user data.
@@ -56,6 +62,8 @@ const (
 	opSend
 	opPoll
 	opCancel
+	opInput
+	opHangup
 )
 
 // loop is one ring and the connections on it. One goroutine at a time leads
@@ -80,18 +88,20 @@ type loop struct {
 	settled int     // turns on that thread in a row
 	brisk   int     // short sleeps in a row that a completion ended
 	polled  int64   // when the leader last parked, on the transport's clock
+	yielded int64   // … or yielded
 
 	// Shared.
-	t         *Transport
-	word      atomic.Uint64 // see lead_linux.go
-	time      atomic.Int64  // the clock at the start of this turn
-	sleep     atomic.Int32  // awake, dozing or parked
-	woken     atomic.Bool
-	load      atomic.Int64 // links, for spreading
-	suspicion atomic.Int32 // how many new links begin off the loop
-	event     *os.File     // eventfd that the ring signals while the leader is parked
-	eventRC   syscall.RawConn
-	idle      goroutines
+	t          *Transport
+	alwaysBulk bool
+	word       atomic.Uint64 // see lead_linux.go
+	time       atomic.Int64  // the clock at the start of this turn
+	sleep      atomic.Int32  // awake, dozing or parked
+	woken      atomic.Bool
+	load       atomic.Int64 // links, for spreading
+	suspicion  atomic.Int32 // how many new links begin off the loop
+	event      *os.File     // eventfd that the ring signals while the leader is parked
+	eventRC    syscall.RawConn
+	idle       goroutines
 
 	inbox struct {
 		mu    sync.Mutex
@@ -130,7 +140,7 @@ func newLoop(t *Transport, size sizes) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loop{t: t, ring: r}
+	l := &loop{t: t, ring: r, alwaysBulk: size.alwaysBulk}
 	if l.bufs, err = newPool(r, size); err == nil {
 		err = l.openEvent()
 	}
@@ -180,10 +190,11 @@ func (l *loop) turns() {
 			l.submit()
 		}
 		if l.ring.CQReady() > 0 || l.inbox.n.Load() > 0 {
-			if l.taken >= yieldAfter {
+			if l.taken >= yieldAfter || l.idle.busy.Load() > 1 && l.time.Load()-max(l.yielded, l.polled) >= int64(yieldTime) {
 				l.taken = 0
 				runtime.Gosched() // to the goroutines readied meanwhile
 				l.noteThread()
+				l.yielded = l.t.now()
 			}
 			continue
 		}
@@ -239,6 +250,10 @@ func (l *loop) complete(c uring.CQE) bool {
 		return l.received(k, c)
 	case opSend:
 		return l.sent(k, c)
+	case opInput:
+		return l.inputCame(k)
+	case opHangup:
+		return l.hangup(k, c.Res)
 	case opCancel:
 		return l.cancelDone(k, unix.Errno(-min(c.Res, 0)))
 	default:

@@ -11,8 +11,6 @@ import (
 	"github.com/windhover-server/windhover/ring/internal/uring"
 )
 
-var errEOF = io.EOF
-
 // received handles a completion of k's multishot receive. It reports whether
 // leadership was kept.
 func (l *loop) received(k *link, c uring.CQE) bool {
@@ -97,11 +95,7 @@ func (k *link) discard(n int) {
 func (l *loop) receiveEnded(k *link, errno unix.Errno) {
 	switch errno {
 	case 0:
-		k.status |= eof
-		if k.status&running != 0 {
-			k.status |= goneDue
-		}
-		k.wakeReader()
+		k.sawEOF()
 	case unix.ENOBUFS:
 		// Back-pressure. Who has got nothing since it was last here comes
 		// before those who have: a connection that sends all the time must
@@ -116,7 +110,11 @@ func (l *loop) receiveEnded(k *link, errno unix.Errno) {
 	case unix.ECANCELED, unix.EINTR, unix.EAGAIN:
 		// ECANCELED: by us, or because the thread that armed the request has
 		// exited (a handler may lock its thread and end its goroutine).
-		// Whether to receive again is for service to decide.
+		// Whether to receive again is for service to decide. In bulk the reader
+		// has waited for this, to receive for itself.
+		if k.status&bulk != 0 {
+			k.wakeReader()
+		}
 	default:
 		k.breakOff(os.NewSyscallError("recv", errno), true)
 	}
@@ -131,7 +129,7 @@ func (l *loop) receive(k *link) {
 	case n >= limit:
 		k.status |= paused
 	}
-	want := k.status&(eof|detaching|paused|starved) == 0
+	want := k.status&(eof|detaching|paused|starved|bulk) == 0
 	switch {
 	case want && k.status&armed == 0:
 		e := l.entry()
@@ -149,6 +147,7 @@ func (l *loop) receive(k *link) {
 	case !want && k.status&(armed|cancelled) == armed:
 		l.cancel(k)
 	}
+	l.receiveBulk(k)
 }
 
 // cancel has the kernel give up k's receive. The lock is held.
@@ -237,6 +236,7 @@ func (k *link) Read(p []byte) (int, error) {
 	for {
 		if n := copy(p, k.in.rest()); n > 0 {
 			k.consumed(n)
+			k.tookIn(n)
 			return n, nil
 		}
 		if err := k.failure(); err != nil {
@@ -252,13 +252,25 @@ func (k *link) Read(p []byte) (int, error) {
 		if err := k.pushOut(); err != nil {
 			return 0, err
 		}
+		n, again := k.readBulk(p)
+		if n > 0 {
+			return n, nil
+		}
+		if again {
+			continue
+		}
 		w := waiters.Get().(*waiter)
 		w.dst = p
 		k.reader = w
+		k.lull()
+		if k.status&armed == 0 {
+			k.kick() // nothing is in the kernel that would wake this call
+		}
 		k.park(w)
-		n := w.n
+		n = w.n
 		w.free()
 		if n > 0 {
+			k.tookIn(n)
 			return n, nil
 		}
 	}

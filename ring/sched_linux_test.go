@@ -314,3 +314,22 @@ func drainOK(t *testing.T, c interface {
 	}
 	c.SetReadDeadline(time.Now().Add(limit))
 }
+
+// What a link is punished for doubles only while its calls go on being long.
+func TestLongCallsOfLongAgoAreForgotten(t *testing.T) {
+	l := &loop{}
+	k := &link{loop: l}
+	wantCredit := func(what string, want uint16) {
+		t.Helper()
+		if k.wasLong(); k.credit != want {
+			t.Errorf("%s: %d calls off the loop, want %d", what, k.credit, want)
+		}
+	}
+	wantCredit("the first long call", minBackoff)
+	k.calls += 2 * minBackoff
+	wantCredit("another soon after", 2*minBackoff)
+	k.calls += forgetAfter * 2 * minBackoff
+	wantCredit("another a while later", 4*minBackoff)
+	k.calls += forgetAfter*4*minBackoff + 1
+	wantCredit("another after many short ones", minBackoff)
+}

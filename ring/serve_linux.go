@@ -222,6 +222,9 @@ func (s *server) adopt(a accepted) {
 	k.timer.owner = k
 	k.setPeer(a)
 	l.introduce(k)
+	if l.alwaysBulk {
+		k.status |= bulk
+	}
 	if k.proto = s.accept(k); k.proto == nil {
 		_ = unix.Close(a.fd) // refused without a byte
 		return

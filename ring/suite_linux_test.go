@@ -22,7 +22,7 @@ func TestTransport(t *testing.T) {
 			listentest.Run(t, func(t testing.TB) listen.Transport { return suiteTransport(t, d, normalSizes) }, networks...)
 		})
 	}
-	for name, s := range map[string]sizes{"tiny": tiny, "tinyWhole": tinyWhole} {
+	for name, s := range map[string]sizes{"tiny": tiny, "tinyWhole": tinyWhole, "bulk": alwaysBulk} {
 		t.Run(name, func(t *testing.T) {
 			listentest.Run(t, func(t testing.TB) listen.Transport { return suiteTransport(t, Adaptive, s) }, listentest.OverTCP())
 		})

@@ -23,6 +23,17 @@ func Send(fd int, p []byte, flags int) (int, error) {
 	return int(n), nil
 }
 
+// Recv is recv(2) with MSG_DONTWAIT, without telling Go's scheduler.
+func Recv(fd int, p []byte) (int, error) {
+	// SAFETY: p is live for the call; nothing of it is kept by the kernel.
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))),
+		uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}
+
 // Reset ends a TCP connection with a RST at once, discarding what is unsent:
 // connect(2) to AF_UNSPEC. The descriptor stays open; operations waiting on it
 // fail.
