@@ -39,6 +39,10 @@ type call struct {
 // the caller must not touch the loop.
 func (l *loop) pump(k *link, ev event, p []byte, b *buffer) bool {
 	for ev != evNone {
+		start := int64(0)
+		if l.timed > 0 {
+			start = l.t.now()
+		}
 		v, kept := l.invoke(k, ev, p)
 		if b != nil {
 			b.free()
@@ -52,6 +56,9 @@ func (l *loop) pump(k *link, ev event, p []byte, b *buffer) bool {
 			l.bufs.giveBack(l.current.bid, l.current.done)
 		}
 		k.mu.Lock()
+		if start != 0 && l.t.now()-start > shortCall {
+			k.wasLong()
+		}
 		if ev, b = k.settle(v, l.nextWord()); ev != evNone {
 			p = b.rest()
 			k.unlock()
@@ -99,7 +106,9 @@ func (l *loop) nextWord() uint64 {
 // off the loop. The lock is held.
 func (l *loop) begin(k *link) (off bool) {
 	k.status |= running
-	k.calls++
+	if k.calls++; k.calls == 1 {
+		l.introduce(k)
+	}
 	if l.offTheLoop(k) {
 		k.turn = 0
 		return true
@@ -113,6 +122,7 @@ func (l *loop) begin(k *link) (off bool) {
 func (l *loop) invoke(k *link, ev event, p []byte) (v listen.Verdict, kept bool) {
 	w := l.nextWord()
 	l.current.link, l.current.calls = k, k.calls
+	l.made++
 	l.word.Store(w)
 	l.t.watchdog.note()
 	returned := false
@@ -241,14 +251,20 @@ func (k *link) settleOff(v listen.Verdict, ns int64) (event, *buffer) {
 
 // Learning which connections to serve off the loop.
 const (
-	shortCall  = 250_000 // ns; a call off the loop that is no longer counts as short
+	shortCall  = 50_000 // ns; longer than a call off the loop costs, many times over
 	minBackoff = 8
 	maxBackoff = 4096
 
 	// forgetAfter times the backoff is how many calls without a long one make a
 	// link forget: a thread that the system takes the processor from is found
 	// out, too, now and then.
-	forgetAfter = 16
+	forgetAfter = 256
+
+	// A turn whose calls take more than turnBase and turnCall for each holds up
+	// the others: in the next timedTurns each call is timed, to learn which.
+	turnBase   = 150_000 // ns
+	turnCall   = 10_000  // ns
+	timedTurns = 16
 )
 
 // offTheLoop decides where the next call of k is made. The lock is held.
@@ -262,8 +278,18 @@ func (l *loop) offTheLoop(k *link) bool {
 	return k.credit > 0
 }
 
-// wasLong notes that the watchdog took the loop from a call of k. The lock is
-// held.
+// weigh takes note of how long the calls of this turn have kept the loop.
+func (l *loop) weigh() {
+	switch took := l.t.now() - l.time.Load(); {
+	case l.made > 0 && took > turnBase+turnCall*int64(l.made):
+		l.timed = timedTurns
+	case l.timed > 0:
+		l.timed--
+	}
+	l.made = 0
+}
+
+// wasLong notes that a call of k kept the loop for long. The lock is held.
 func (k *link) wasLong() {
 	if k.calls-k.longAt > forgetAfter*uint32(k.backoff) {
 		k.backoff = 0 // that was chance, or another kind of request
@@ -292,13 +318,13 @@ func (k *link) learn(ns int64) {
 // off it.
 const newcomer = 2
 
-// suspect has the next n new links begin off the loop: where the calls of
-// connections are long, those of the next ones probably are.
+// suspect has the next n links that make their first call begin off the loop:
+// where the calls of connections are long, those of the next ones probably are.
 func (l *loop) suspect(n int32) {
 	l.suspicion.Store(min(l.suspicion.Load()+n, 1024))
 }
 
-// introduce sets where a new link begins.
+// introduce sets where a link makes its first calls.
 func (l *loop) introduce(k *link) {
 	if n := l.suspicion.Load(); n > 0 {
 		l.suspicion.Store(n - 1) // a lost update does not matter

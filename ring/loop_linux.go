@@ -84,6 +84,8 @@ type loop struct {
 	work    []*link // taken from the inbox, still to be served
 	spare   []*link // the inbox's other slice
 	taken   int     // completions since the loop last yielded or slept
+	made    int     // calls in this turn
+	timed   int     // turns in which calls are still to be timed
 	thread  int32   // thread that the leader runs on, as of this turn
 	settled int     // turns on that thread in a row
 	brisk   int     // short sleeps in a row that a completion ended
@@ -180,6 +182,9 @@ func (l *loop) turns() {
 		l.time.Store(l.t.now())
 		if !l.reap() || !l.serve() {
 			return
+		}
+		if l.made > 0 || l.timed > 0 {
+			l.weigh()
 		}
 		l.feedStarved()
 		if l.ring.SQReady() > 0 || l.ring.NeedsEnter() {

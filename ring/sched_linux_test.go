@@ -4,6 +4,7 @@ package ring
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"strings"
@@ -313,6 +314,41 @@ func drainOK(t *testing.T, c interface {
 		}
 	}
 	c.SetReadDeadline(time.Now().Add(limit))
+}
+
+// Calls that block too briefly for the watchdog would keep the loop for as long
+// as all of them together: they are learned, too.
+func TestBriefBlockingIsLearned(t *testing.T) {
+	tr := newTransport(t, Options{Rings: 1})
+	accept, links := acceptLines(func(c *lines, s string) listen.Verdict {
+		<-time.After(200 * time.Microsecond)
+		c.say(s + "\n")
+		return listen.Wait
+	})
+	addr := serve(t, tr, listen.Options{}, accept)
+	var wg sync.WaitGroup
+	for range 16 {
+		c := dial(t, addr)
+		k := get(t, "accept", links).Link.(*link)
+		wg.Go(func() {
+			buf := make([]byte, 2)
+			for range 300 { // the watchdog needs thousands
+				c.Write([]byte("x\n"))
+				if _, err := io.ReadFull(c, buf); err != nil {
+					t.Error(err)
+					return
+				}
+				k.mu.Lock()
+				learned := k.credit > 0
+				k.mu.Unlock()
+				if learned {
+					return
+				}
+			}
+			t.Error("calls that block go on being made on the loop")
+		})
+	}
+	wg.Wait()
 }
 
 // What a link is punished for doubles only while its calls go on being long.

@@ -221,7 +221,6 @@ func (s *server) adopt(a accepted) {
 	k := &link{loop: l, srv: s, fd: int32(a.fd)}
 	k.timer.owner = k
 	k.setPeer(a)
-	l.introduce(k)
 	if l.alwaysBulk {
 		k.status |= bulk
 	}
