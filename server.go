@@ -135,7 +135,9 @@ func (s *Server) prepare() (*proto.Service, error) {
 // Serve accepts connections from ln until Shutdown or Close, when it returns
 // http.ErrServerClosed, or until ln fails. It closes ln. TCP and Unix
 // listeners are served by the selected transport, others (in memory, or made
-// by tls.NewListener) by the portable one.
+// by tls.NewListener) by the portable one. Connections outlive a listener that
+// fails or that its owner closes; once they have ended too, nothing runs on
+// that neither Shutdown nor Close has ended, and Serve may be called again.
 func (s *Server) Serve(ln net.Listener) error {
 	return s.serve(ln, nil)
 }

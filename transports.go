@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/windhover-server/windhover/listen"
@@ -15,18 +16,23 @@ import (
 
 // transports are those of a server: io_uring for sockets, if selected and
 // usable, and package net for all else. The rings start with the first socket
-// that is served.
+// that is served. When no socket is served any more, because the listeners have
+// ended by themselves, they end with the last of their connections, and a later
+// socket gets new ones.
 type transports struct {
 	kind     Transport
 	rings    int
 	logger   *slog.Logger
 	portable portable.Transport
 
-	mu    sync.Mutex
-	tried bool
-	ring  listen.Transport // nil when not in use
-	err   error            // why not
-	done  bool             // shut down or closed
+	mu       sync.Mutex
+	tried    bool
+	ring     *ring.Transport   // nil when not in use
+	serving  int               // calls of serve that use it
+	released []*ring.Transport // earlier ones, whose connections go on
+	told     bool              // the log has which transport is used
+	err      error             // why ring is not in use
+	done     bool              // shut down or closed
 }
 
 // maxRings is the most that package ring takes.
@@ -48,9 +54,14 @@ func (t *transports) serve(ln net.Listener, opt listen.Options, accept listen.Ac
 		_ = ln.Close()
 		return err
 	}
+	if tr != listen.Transport(&t.portable) {
+		defer t.unpick()
+	}
 	return tr.Serve(ln, opt, accept)
 }
 
+// pick chooses a transport. One that is not the portable one is to be given up
+// by unpick.
 func (t *transports) pick(ln net.Listener) (listen.Transport, error) {
 	switch ln.(type) {
 	case *net.TCPListener, *net.UnixListener:
@@ -67,11 +78,32 @@ func (t *transports) pick(ln net.Listener) (listen.Transport, error) {
 	}
 	switch {
 	case t.ring != nil:
+		t.serving++
 		return t.ring, nil
 	case t.kind == Ring && !t.done:
 		return nil, t.err
 	}
 	return &t.portable, nil
+}
+
+// unpick takes note that a listener of the ring transport has ended. After the
+// last one nothing but its connections keeps that transport.
+func (t *transports) unpick() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.serving--; t.serving > 0 || t.done {
+		return
+	}
+	r := t.ring
+	t.ring, t.tried = nil, false
+	t.released = append(t.released, r)
+	gone := r.Release()
+	go func() {
+		<-gone
+		t.mu.Lock()
+		t.released = slices.DeleteFunc(t.released, func(x *ring.Transport) bool { return x == r })
+		t.mu.Unlock()
+	}()
 }
 
 // startRing probes for io_uring and says what came of it.
@@ -83,9 +115,10 @@ func (t *transports) startRing() {
 	} else {
 		t.ring = r
 	}
-	if t.logger == nil {
+	if t.logger == nil || err == nil && t.told {
 		return
 	}
+	t.told = true
 	if err != nil && t.kind == Auto {
 		t.logger.Warn("io_uring cannot be used here; using the portable transport", "cause", err.Error())
 	} else if err == nil {
@@ -104,10 +137,14 @@ func (t *transports) stopped() bool {
 func (t *transports) all() []listen.Transport {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.ring == nil {
-		return []listen.Transport{&t.portable}
+	all := []listen.Transport{&t.portable}
+	for _, r := range t.released {
+		all = append(all, r)
 	}
-	return []listen.Transport{t.ring, &t.portable}
+	if t.ring != nil {
+		all = append(all, t.ring)
+	}
+	return all
 }
 
 func (t *transports) drainIdle() {

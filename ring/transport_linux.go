@@ -14,7 +14,7 @@ import (
 
 // Transport serves connections through io_uring. It implements
 // [listen.Transport]. The rings exist from New until the last connection has
-// ended after Shutdown or Close.
+// ended after Shutdown, Close or Release.
 type Transport struct {
 	opt      Options
 	loops    []*loop
@@ -27,6 +27,7 @@ type Transport struct {
 
 	mu       sync.Mutex
 	serving  map[*server]struct{}
+	released bool
 	active   int           // Serve calls that have not returned
 	left     int           // loops still there
 	drained  chan struct{} // closed when the last connection and Serve call are gone
@@ -117,7 +118,7 @@ func (t *Transport) Serve(ln net.Listener, opt listen.Options, accept listen.Acc
 		return err
 	}
 	t.mu.Lock()
-	if t.phase.Load() != open {
+	if t.phase.Load() != open || t.released {
 		t.mu.Unlock()
 		_ = ln.Close() // as after a Shutdown during Serve
 		return listen.ErrServerClosed
@@ -164,7 +165,7 @@ func (t *Transport) linkGone(l *loop) {
 
 // checkDrained ends the loops when there is nothing left to do. t.mu is held.
 func (t *Transport) checkDrained() {
-	if t.phase.Load() == open || t.active > 0 || t.finished.Load() {
+	if t.phase.Load() == open && !t.released || t.active > 0 || t.finished.Load() {
 		return
 	}
 	for _, l := range t.loops {
@@ -187,6 +188,18 @@ func (t *Transport) loopEnded() {
 		t.watchdog.stop()
 		close(t.ended)
 	}
+}
+
+// Release says that Serve will not be called again; if it is, it returns
+// [listen.ErrServerClosed]. The calls under way and the connections go on, and
+// when the last of them has ended the rings are given back; then the channel is
+// closed. It is the same one each time. Shutdown and Close may still be called.
+func (t *Transport) Release() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.released = true
+	t.checkDrained()
+	return t.ended
 }
 
 // DrainIdle implements [listen.Transport].

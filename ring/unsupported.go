@@ -30,6 +30,13 @@ func New(opt Options) (*Transport, error) {
 // Serve returns [ErrUnsupported].
 func (*Transport) Serve(net.Listener, listen.Options, listen.Acceptor) error { return ErrUnsupported }
 
+// Release does nothing; the channel is closed.
+func (*Transport) Release() <-chan struct{} {
+	gone := make(chan struct{})
+	close(gone)
+	return gone
+}
+
 // DrainIdle does nothing.
 func (*Transport) DrainIdle() {}
 
