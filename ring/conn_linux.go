@@ -28,19 +28,25 @@ func (k *link) LocalAddr() net.Addr {
 	return n.local
 }
 
-// RemoteAddr implements [listen.Link].
+// RemoteAddr implements [listen.Link]. A protocol that asks once, and there are
+// such that ask once per connection, makes the link keep nothing: only the
+// second answer is kept.
 func (k *link) RemoteAddr() net.Addr {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	n := k.name()
-	if n.remote == nil {
-		ip := netip.AddrFrom16(k.peer.ip)
-		if k.peer.kind == 4 {
-			ip = netip.AddrFrom4([4]byte(k.peer.ip[:4]))
-		}
-		n.remote = net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, k.peer.port))
+	if k.names != nil && k.names.remote != nil {
+		return k.names.remote
 	}
-	return n.remote
+	ip := netip.AddrFrom16(k.peer.ip)
+	if k.peer.kind == 4 {
+		ip = netip.AddrFrom4([4]byte(k.peer.ip[:4]))
+	}
+	remote := net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, k.peer.port))
+	if k.peer.asked {
+		k.name().remote = remote
+	}
+	k.peer.asked = true
+	return remote
 }
 
 // setPeer takes note of the address that the connection was accepted from.

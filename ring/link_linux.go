@@ -103,9 +103,10 @@ type link struct {
 // peer is a TCP peer's address in as few bytes as possible, or nothing: a Unix
 // socket's, or one with a zone, is in names.
 type peer struct {
-	ip   [16]byte
-	port uint16
-	kind uint8 // 4 or 6
+	ip    [16]byte
+	port  uint16
+	kind  uint8 // 4 or 6
+	asked bool  // RemoteAddr has made a net.Addr of it
 }
 
 // names are what a link needs only when somebody asks.

@@ -130,6 +130,25 @@ func TestAddressesSurviveTheConnection(t *testing.T) {
 	}
 }
 
+// An address that is asked for once, as the protocol of an http.Handler does,
+// costs an idle connection nothing; one that is asked for often is made once.
+func TestRemoteAddrIsKeptWhenAskedForTwice(t *testing.T) {
+	tr := newTransport(t, Options{Rings: 1})
+	accept, links := acceptLines(func(c *lines, s string) listen.Verdict { return listen.Wait })
+	c := dial(t, serve(t, tr, listen.Options{}, accept))
+	k := get(t, "accept", links).Link.(*link)
+	first := k.RemoteAddr()
+	if k.names != nil {
+		t.Error("the first answer was kept")
+	}
+	if first.String() != c.LocalAddr().String() || k.RemoteAddr().String() != first.String() {
+		t.Errorf("%v, then %v; want %v", first, k.RemoteAddr(), c.LocalAddr())
+	}
+	if n := testing.AllocsPerRun(10, func() { k.RemoteAddr() }); n != 0 {
+		t.Errorf("%v allocations for a later answer", n)
+	}
+}
+
 func TestUnixSockets(t *testing.T) {
 	tr := newTransport(t, Options{Rings: 1})
 	accept, _ := acceptLines(func(c *lines, s string) listen.Verdict {
