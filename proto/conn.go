@@ -3,7 +3,6 @@ package proto
 import (
 	"context"
 	"crypto/tls"
-	"net"
 	"net/http"
 	"os"
 	"strconv"
@@ -22,7 +21,6 @@ type Conn struct {
 	link listen.Link
 	wc   wire.Conn
 	base context.Context        // what request contexts descend from
-	nc   net.Conn               // link.NetConn, when a hook needs it
 	tls  *tls.ConnectionState   // nil without TLS
 	peer string                 // RemoteAddr as text; made by the first http.Request
 	cur  atomic.Pointer[reqCtx] // the request that Gone cancels
@@ -49,11 +47,8 @@ var _ listen.Protocol = (*Conn)(nil)
 func newConn(s *Service, link listen.Link, base context.Context) *Conn {
 	c := &Conn{svc: s, link: link, base: base, id: s.connIDs.Add(1)}
 	c.wc.Init(&s.wlim)
-	if s.ConnState != nil || s.ConnContext != nil {
-		c.nc = link.NetConn()
-	}
 	if s.ConnContext != nil {
-		ctx := s.ConnContext(context.WithValue(base, http.ServerContextKey, s.HTTPServer), c.nc)
+		ctx := s.ConnContext(context.WithValue(base, http.ServerContextKey, s.HTTPServer), link.NetConn())
 		if ctx == nil {
 			panic("ConnContext returned nil")
 		}
@@ -108,7 +103,7 @@ func (c *Conn) setState(st http.ConnState) {
 	}
 	c.state = st
 	if c.svc.ConnState != nil {
-		c.svc.ConnState(c.nc, st)
+		c.svc.ConnState(c.link.NetConn(), st)
 	}
 }
 

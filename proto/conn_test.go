@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -179,6 +180,14 @@ const benchRequest = "GET /hello?q=1 HTTP/1.1\r\nHost: localhost:8080\r\nUser-Ag
 var plainText = []byte("Hello, World!")
 
 func nativeHello(x *Exchange) { x.Respond(200, "text/plain", plainText) }
+
+// An idle connection's memory is mostly its Conn, whose last bytes must not
+// cross the border of Go's next size class.
+func TestSizeOfAConnection(t *testing.T) {
+	if size := reflect.TypeFor[Conn]().Size(); size > 240 {
+		t.Errorf("%d bytes", size)
+	}
+}
 
 // TestAllocationsPerRequest pins the allocations of a keep-alive GET with 8
 // field lines.

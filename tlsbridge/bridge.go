@@ -50,10 +50,10 @@ type Bridge struct {
 // outcome, also none, is inner's.
 func (b *Bridge) Wrap(inner listen.Acceptor, switches map[string]Switch) listen.Acceptor {
 	return func(outer listen.Link) listen.Protocol {
-		s := &sleeve{bridge: b}
+		s := &sleeve{}
 		s.mem.outer = outer
 		s.link.s = s
-		s.hello = &greeting{accepted: time.Now(), switches: switches}
+		s.hello = &greeting{bridge: b, accepted: time.Now(), switches: switches}
 		s.tls = tls.Server(&s.mem, b.tls)
 		if b.timeout > 0 {
 			s.hello.deadline = s.hello.accepted.Add(b.timeout)

@@ -43,6 +43,7 @@ type Handshake struct {
 
 // greeting is what a connection needs until its handshake is done.
 type greeting struct {
+	bridge   *Bridge
 	accepted time.Time
 	deadline time.Time // of the handshake; zero: none
 	first    []byte    // the part of the first record that has come
@@ -115,7 +116,7 @@ func (s *sleeve) open() listen.Verdict {
 		s.inner.Gone(*err)
 	}
 	s.hello = nil
-	s.bridge.handshakeDone(s, g, Handshake{State: state})
+	g.bridge.handshakeDone(s, g, Handshake{State: state})
 	return listen.Wait
 }
 
@@ -165,7 +166,7 @@ func (s *sleeve) handshakeFailed(err error) {
 		err = io.EOF
 	}
 	s.broken = err
-	s.bridge.handshakeDone(s, g, Handshake{Err: err})
+	g.bridge.handshakeDone(s, g, Handshake{Err: err})
 }
 
 func (s *sleeve) timeoutError() error {

@@ -51,10 +51,10 @@ type memConn struct {
 	in    []byte                // lent ciphertext, not taken yet
 	head  [recordHeaderLen]byte // header of the record being delivered
 	headN uint8                 // how much of it has been delivered; 0 between records
+	left  uint16                // bytes of the current record's body to come
 	block bool                  // a read may wait in outer.Read
 	ahead bool                  // tls.Conn may hold more than one record
 	eof   bool                  // the peer has half-closed
-	left  int32                 // bytes of the current record's body to come
 
 	// Write side.
 	mu      sync.Mutex
@@ -141,10 +141,10 @@ func (m *memConn) track(p []byte) {
 			if m.headN < recordHeaderLen {
 				return
 			}
-			m.left = int32(m.head[3])<<8 | int32(m.head[4])
+			m.left = uint16(m.head[3])<<8 | uint16(m.head[4])
 		}
 		n := min(len(p), int(m.left))
-		m.left -= int32(n)
+		m.left -= uint16(n)
 		p = p[n:]
 		if m.left > 0 {
 			return

@@ -15,21 +15,19 @@ import (
 // Between calls it owns no goroutine and no buffer beyond what crypto/tls
 // keeps: its record buffer, as long as the longest record so far.
 type sleeve struct {
-	bridge *Bridge
-	tls    *tls.Conn
-	inner  listen.Protocol
-	mem    memConn
-	link   innerLink
+	tls   *tls.Conn
+	inner listen.Protocol
+	mem   memConn
+	link  innerLink
 
-	opened atomic.Bool           // the handshake is done
-	gone   atomic.Pointer[error] // what Gone said while it was not
-	hello  *greeting             // nil once opened
-	plain  *[]byte               // lent to the inner protocol
-
-	ended    bool  // the inner protocol knows that there is no more input
-	wrote    bool  // the inner protocol has written during EOF
-	farewell bool  // close_notify alone is on its way to a peer that has ended
-	broken   error // the TLS connection cannot go on
+	opened   atomic.Bool           // the handshake is done
+	ended    bool                  // the inner protocol knows that there is no more input
+	wrote    bool                  // the inner protocol has written during EOF
+	farewell bool                  // close_notify alone is on its way to a peer that has ended
+	gone     atomic.Pointer[error] // what Gone said while opened was not set
+	hello    *greeting             // nil once opened
+	plain    *[]byte               // lent to the inner protocol
+	broken   error                 // the TLS connection cannot go on
 }
 
 var _ listen.Protocol = (*sleeve)(nil)

@@ -6,12 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/windhover-server/windhover/listen"
 )
+
+// What TLS adds to an idle connection of ours, crypto/tls's part aside, fills one
+// of Go's size classes.
+func TestSizeOfASleeve(t *testing.T) {
+	if size := reflect.TypeFor[sleeve]().Size(); size > 192 {
+		t.Errorf("%d bytes", size)
+	}
+}
 
 // script is an inner protocol made of functions; what is nil does the usual.
 type script struct {
