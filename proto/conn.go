@@ -33,6 +33,7 @@ type Conn struct {
 
 	s         *turn  // scratch space while a call runs
 	id        uint64 // Kestrel's connection id, as a number
+	closing   closing
 	requests  uint32
 	state     http.ConnState
 	headTimer bool // the deadline for the request head is armed
@@ -134,7 +135,12 @@ func (c *Conn) Data(p []byte) listen.Verdict {
 // endTurn gives back what was borrowed for a call and keeps unconsumed input.
 func (c *Conn) endTurn(v listen.Verdict) {
 	switch {
-	case v != listen.Wait || len(c.in) == 0:
+	case v != listen.Wait:
+		if v != listen.Abort && c.closing == notClosing {
+			c.closing = closingServed
+		}
+		fallthrough
+	case len(c.in) == 0:
 		putBuffer(c.buf)
 		c.buf = nil
 	case c.owned:
@@ -177,7 +183,7 @@ func (c *Conn) serve() listen.Verdict {
 			}
 			c.setState(http.StateIdle)
 			if !c.svc.keepAlives() {
-				return listen.Close
+				return c.close(closingDrain)
 			}
 		}
 	}
@@ -231,7 +237,7 @@ func (c *Conn) exchange() listen.Verdict {
 // idle waits for the first byte of the next request.
 func (c *Conn) idle() listen.Verdict {
 	if !c.svc.keepAlives() && c.requests > 0 {
-		return listen.Close
+		return c.close(closingDrain)
 	}
 	if c.requests > 0 {
 		c.log(evKeepAlive)
@@ -257,18 +263,17 @@ func (c *Conn) awaitHead() listen.Verdict {
 // EOF implements [listen.Protocol]. A head that is not complete never will be.
 func (c *Conn) EOF() listen.Verdict {
 	c.log(evReadFin)
-	return listen.Close
+	return c.close(closingFin)
 }
 
 // Expired implements [listen.Protocol].
 func (c *Conn) Expired() listen.Verdict {
 	c.svc.Counters.Timeouts.Add(1)
-	if !c.headTimer || c.svc.silentHeadTimeout {
-		return listen.Close
+	if c.headTimer && !c.svc.silentHeadTimeout {
+		c.log(evRequestHeadersTimeout)
+		c.writeError(http.StatusRequestTimeout, "", "", time.Now())
 	}
-	c.log(evRequestHeadersTimeout)
-	c.writeError(http.StatusRequestTimeout, "", "", time.Now())
-	return listen.Close
+	return c.close(closingTimeout)
 }
 
 // newConnGrace is how long a draining server waits for the first byte of a
@@ -289,6 +294,12 @@ func (c *Conn) Drain() listen.Verdict {
 		}
 		return listen.Wait
 	}
+	return c.close(closingDrain)
+}
+
+// close ends the connection, and keeps why for the log.
+func (c *Conn) close(why closing) listen.Verdict {
+	c.closing = why
 	return listen.Close
 }
 
@@ -312,20 +323,15 @@ func (c *Conn) Lost(err error) {
 	putBuffer(c.buf)
 	c.buf = nil
 	c.setState(http.StateClosed)
-	switch {
-	case err == nil:
-		c.log(evDisconnect)
-	case err == listen.ErrSlowPeer:
+	if err == listen.ErrSlowPeer {
 		c.svc.Counters.Timeouts.Add(1)
-		c.log(evResponseRateTooLow)
-	default:
-		c.log(lostEvent(err), errAttr(err))
 	}
-	c.log(evConnectionStop)
+	c.logLost(err)
 }
 
 // reject answers a request that cannot be accepted, and ends the connection.
 func (c *Conn) reject(err *wire.Error) listen.Verdict {
+	c.closing = closingRefused
 	c.svc.Counters.BadRequests.Add(1)
 	c.log(evBadRequest, errAttr(err))
 	c.writeError(err.Status(), strings.TrimPrefix(err.Error(), "wire: "), err.Reason.Allow(), c.s.now)

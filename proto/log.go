@@ -19,6 +19,7 @@ var (
 	evConnectionStart       = event{1, "ConnectionStart", slog.LevelDebug}
 	evConnectionStop        = event{2, "ConnectionStop", slog.LevelDebug}
 	evReadFin               = event{6, "ConnectionReadFin", slog.LevelDebug}
+	evWriteFin              = event{7, "ConnectionWriteFin", slog.LevelDebug}
 	evKeepAlive             = event{9, "ConnectionKeepAlive", slog.LevelDebug}
 	evDisconnect            = event{10, "ConnectionDisconnect", slog.LevelDebug}
 	evApplicationError      = event{13, "ApplicationError", slog.LevelError}
@@ -27,6 +28,7 @@ var (
 	evRequestHeadersTimeout = event{17, "RequestHeadersTimeout", slog.LevelInfo}
 	evHeadBodyWrite         = event{18, "ConnectionHeadResponseBodyWrite", slog.LevelDebug}
 	evConnectionReset       = event{19, "ConnectionReset", slog.LevelDebug}
+	evProcessingError       = event{20, "RequestProcessingError", slog.LevelInfo}
 	evConnectionRejected    = event{24, "ConnectionRejected", slog.LevelWarn}
 	evBodyStart             = event{25, "RequestBodyStart", slog.LevelDebug}
 	evBodyDone              = event{26, "RequestBodyDone", slog.LevelDebug}
@@ -58,10 +60,14 @@ const (
 // event.
 type throttles [eventIDs]LogLimit
 
+// listens reports whether anybody wants an event.
+func (s *Service) listens(ev event) bool {
+	return s.Logger != nil && s.Logger.Enabled(context.Background(), ev.level)
+}
+
 // log writes an event of this connection, if anybody listens.
 func (c *Conn) log(ev event, attrs ...slog.Attr) {
-	l := c.svc.Logger
-	if l == nil || !l.Enabled(context.Background(), ev.level) {
+	if !c.svc.listens(ev) {
 		return
 	}
 	attrs = append(attrs, slog.Int("event_id", ev.id), slog.String("conn", c.ID()))
@@ -100,6 +106,49 @@ func (s *Service) logRejected(link listen.Link) {
 		slog.Int64("rejected_total", s.Counters.Rejected.Load()),
 		slog.Any("remote", link.RemoteAddr()),
 	})
+}
+
+// closing is why a connection is closed by this side, with a FIN behind all that
+// was queued.
+type closing uint8
+
+const (
+	notClosing closing = iota // or with a reset
+	closingServed
+	closingRefused
+	closingFin
+	closingTimeout
+	closingDrain
+)
+
+var closingReasons = [...]string{
+	closingServed:  "the connection's last request has ended",
+	closingRefused: "a request is refused",
+	closingFin:     "the client has closed its side",
+	closingTimeout: "a timeout",
+	closingDrain:   "the server keeps no idle connections",
+}
+
+// logLost reports the end of the connection. By then the FIN of one that this
+// side has closed has been sent; the transport decides when.
+func (c *Conn) logLost(err error) {
+	switch {
+	case err == nil:
+		if c.closing != notClosing && c.svc.listens(evWriteFin) {
+			c.log(evWriteFin, slog.String("reason", closingReasons[c.closing]))
+		}
+		c.log(evDisconnect)
+	case err == listen.ErrSlowPeer:
+		c.log(evResponseRateTooLow)
+	default:
+		ev := lostEvent(err)
+		c.log(ev, errAttr(err))
+		unfinished := c.wc.MidMessage() || c.wc.RemainingContent() != 0
+		if ev == evConnectionError && err != listen.ErrServerClosed && unfinished {
+			c.log(evProcessingError, errAttr(err))
+		}
+	}
+	c.log(evConnectionStop)
 }
 
 // lostEvent is what the loss of a connection is called: that clients break

@@ -55,21 +55,61 @@ func TestEventsOfAConnection(t *testing.T) {
 		want        string
 	}{
 		{"request", get, lost(nil), "DEBUG ConnectionStart DEBUG ConnectionKeepAlive DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
-		{"end by the client", get, func(c *Conn) { c.EOF(); c.Lost(nil) }, "DEBUG ConnectionStart DEBUG ConnectionKeepAlive DEBUG ConnectionReadFin DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
+		{"end by the client", get, func(c *Conn) { c.EOF(); c.Lost(nil) }, "DEBUG ConnectionStart DEBUG ConnectionKeepAlive DEBUG ConnectionReadFin DEBUG ConnectionWriteFin DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
 		{"reset", get, lost(&os.SyscallError{Err: syscall.ECONNRESET}), "DEBUG ConnectionStart DEBUG ConnectionKeepAlive DEBUG ConnectionReset DEBUG ConnectionStop"},
 		{"strange error", "", lost(errors.New("strange")), "DEBUG ConnectionStart INFO ConnectionError DEBUG ConnectionStop"},
+		{"strange error in a head", "GET / HT", lost(errors.New("strange")), "DEBUG ConnectionStart INFO ConnectionError INFO RequestProcessingError DEBUG ConnectionStop"},
+		{"strange error in a body", "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n", lost(errors.New("strange")), "DEBUG ConnectionStart INFO RequestBodyNotEntirelyRead INFO RequestBodyDrainTimedOut INFO ConnectionError INFO RequestProcessingError DEBUG ConnectionStop"},
+		{"reset in a head", "GET / HT", lost(&os.SyscallError{Err: syscall.ECONNRESET}), "DEBUG ConnectionStart DEBUG ConnectionReset DEBUG ConnectionStop"},
+		{"Close in a head", "GET / HT", lost(listen.ErrServerClosed), "DEBUG ConnectionStart INFO ConnectionError DEBUG ConnectionStop"},
 		{"slow reader", get, lost(listen.ErrSlowPeer), "DEBUG ConnectionStart DEBUG ConnectionKeepAlive INFO ResponseMinimumDataRateNotSatisfied DEBUG ConnectionStop"},
 		{"body", "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi", lost(nil), "DEBUG ConnectionStart DEBUG RequestBodyStart DEBUG RequestBodyDone DEBUG ConnectionKeepAlive DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
-		{"body that nobody reads", "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n", lost(nil), "DEBUG ConnectionStart INFO RequestBodyNotEntirelyRead INFO RequestBodyDrainTimedOut DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
+		{"body that nobody reads", "POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n", lost(nil), "DEBUG ConnectionStart INFO RequestBodyNotEntirelyRead INFO RequestBodyDrainTimedOut DEBUG ConnectionWriteFin DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
 		{"HEAD", "HEAD /hello HTTP/1.1\r\nHost: a\r\n\r\n", lost(nil), "DEBUG ConnectionStart DEBUG ConnectionHeadResponseBodyWrite DEBUG ConnectionKeepAlive DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
-		{"bad request", "nonsense\r\n\r\n", lost(nil), "DEBUG ConnectionStart INFO ConnectionBadRequest DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
-		{"half a head", "GET / HT", func(c *Conn) { c.Expired(); c.Lost(nil) }, "DEBUG ConnectionStart INFO RequestHeadersTimeout DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
-		{"abort", "GET /panic HTTP/1.1\r\nHost: a\r\n\r\n", lost(nil), "DEBUG ConnectionStart INFO ApplicationAbortedConnection DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
+		{"bad request", "nonsense\r\n\r\n", lost(nil), "DEBUG ConnectionStart INFO ConnectionBadRequest DEBUG ConnectionWriteFin DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
+		{"half a head", "GET / HT", func(c *Conn) { c.Expired(); c.Lost(nil) }, "DEBUG ConnectionStart INFO RequestHeadersTimeout DEBUG ConnectionWriteFin DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
+		{"abort", "GET /panic HTTP/1.1\r\nHost: a\r\n\r\n", lost(nil), "DEBUG ConnectionStart INFO ApplicationAbortedConnection DEBUG ConnectionWriteFin DEBUG ConnectionDisconnect DEBUG ConnectionStop"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				if _, order := logOf(t, handlers()["http"], slog.LevelDebug, c.input, c.end); order != c.want {
 					t.Errorf("got  %s\nwant %s", order, c.want)
+				}
+			})
+		})
+	}
+}
+
+// A FIN is logged with why it was sent, and only when one was sent.
+func TestWriteFinSaysWhy(t *testing.T) {
+	const get = "GET /hello HTTP/1.1\r\nHost: a\r\n"
+	drained := func(c *Conn) { c.Drain() }
+	native := func() *Service { return &Service{Native: HandlerFunc(nativeHello)} }
+	aborting := func() *Service { return &Service{Native: HandlerFunc((*Exchange).Abort)} }
+	usual := func() *Service { return handlers()["http"] }
+	for _, c := range []struct {
+		name  string
+		svc   func() *Service
+		input string
+		end   func(*Conn)
+		want  any
+	}{
+		{"Connection: close", usual, get + "Connection: close\r\n\r\n", func(*Conn) {}, closingReasons[closingServed]},
+		{"Connection: close, native", native, get + "Connection: close\r\n\r\n", func(*Conn) {}, closingReasons[closingServed]},
+		{"cut short", usual, "GET /panic HTTP/1.1\r\nHost: a\r\n\r\n", func(*Conn) {}, closingReasons[closingServed]},
+		{"bad request", usual, "nonsense\r\n\r\n", func(*Conn) {}, closingReasons[closingRefused]},
+		{"end by the client", usual, get + "\r\n", func(c *Conn) { c.EOF() }, closingReasons[closingFin]},
+		{"keep-alive timeout", usual, get + "\r\n", func(c *Conn) { c.Expired() }, closingReasons[closingTimeout]},
+		{"drain", usual, get + "\r\n", drained, closingReasons[closingDrain]},
+		{"drain in a head", usual, "GET / HT", drained, nil}, // goes on
+		{"abort", aborting, get + "\r\n", func(*Conn) {}, nil},
+		{"abort by the link", usual, get + "\r\n", func(*Conn) {}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				events, order := logOf(t, c.svc(), slog.LevelDebug, c.input, func(cn *Conn) { c.end(cn); cn.Lost(nil) })
+				if fin := events["ConnectionWriteFin"]; fin["reason"] != c.want || fin != nil && fin["event_id"] != 7.0 {
+					t.Errorf("%v, in %s", fin, order)
 				}
 			})
 		})
@@ -188,7 +228,7 @@ func TestEventsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, ev := range []event{
-		evConnectionStart, evConnectionStop, evReadFin, evKeepAlive, evDisconnect, evApplicationError, evConnectionError,
+		evConnectionStart, evConnectionStop, evReadFin, evWriteFin, evKeepAlive, evProcessingError, evDisconnect, evApplicationError, evConnectionError,
 		evBadRequest, evRequestHeadersTimeout, evHeadBodyWrite, evConnectionReset, evConnectionRejected, evBodyStart, evBodyDone,
 		evBodyRateNotSatisfied, evResponseRateTooLow, evBodyNotEntirelyRead, evBodyDrainTimedOut, evApplicationAborted,
 	} {

@@ -101,6 +101,7 @@ The metrics count all of them.
 | 1 | ConnectionStart | debug | a connection was accepted |
 | 2 | ConnectionStop | debug | it has ended |
 | 6 | ConnectionReadFin | debug | the client has closed its side |
+| 7 | ConnectionWriteFin | debug | a FIN has been sent, and why |
 | 9 | ConnectionKeepAlive | debug | answered; the connection waits for more |
 | 10 | ConnectionDisconnect | debug | closed by this side |
 | 13 | ApplicationError | error | the handler has panicked, or not kept to its Content-Length |
@@ -110,6 +111,7 @@ The metrics count all of them.
 | 17 | RequestHeadersTimeout | info | the head of a request did not come in time (408) |
 | 18 | ConnectionHeadResponseBodyWrite | debug | bytes written in answer to HEAD, not sent |
 | 19 | ConnectionReset | debug | the client has broken the connection |
+| 20 | RequestProcessingError | info | an unusual error has ended a request that was still coming in |
 | 24 | ConnectionRejected | warn | over max-concurrent-connections |
 | 25 | RequestBodyStart | debug | the application reads the body |
 | 26 | RequestBodyDone | debug | the body has been read |
@@ -119,8 +121,15 @@ The metrics count all of them.
 | 33 | RequestBodyDrainTimedOut | info | the rest did not come in time |
 | 34 | ApplicationAbortedConnection | info | the application has dropped the connection |
 
-Messages without an event_id are the program's own. The rest of Kestrel's events are about
-HTTP/2, its timer, and buffers that do not exist here.
+Messages without an event_id are the program's own. Kestrel's other events are not written:
+
+| event_id | message | why |
+|---|---|---|
+| 4, 5 | ConnectionPause, ConnectionResume | the transports pause and resume reading by themselves, and do not tell |
+| 21 | NotAllConnectionsAborted | nothing waits for connections after they were broken |
+| 22 | HeartbeatSlow | there is no heartbeat: each deadline has its own time |
+| 23 | ApplicationNeverCompleted | a connection is not collected while its handler runs |
+| 29 to 31, 35 to 38 | | they are about HTTP/2 |
 
 ## Signals
 
