@@ -33,6 +33,12 @@ const (
 	// Detached says that [Link.Detach] has handed the connection to somebody
 	// else. The transport forgets it without touching the socket.
 	Detached
+	// Finish is Close for a peer that has promised to send nothing more, such
+	// as with "Connection: close" (RFC 9112 section 9.6), so that no reset
+	// threatens the last response: a transport need not wait for its end. One
+	// that has seen the promise broken, or to which it makes no difference,
+	// does what Close says.
+	Finish
 )
 
 // Protocol is the server side of one connection, driven by a [Transport].

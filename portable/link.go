@@ -204,7 +204,7 @@ func (l *link) step() bool {
 	switch v := l.call(ev); v {
 	case listen.Wait:
 		return l.wait()
-	case listen.Close:
+	case listen.Close, listen.Finish: // the wait is in another goroutine's time
 		l.end(l.finish())
 	case listen.Detached:
 		l.end(nil)

@@ -179,7 +179,7 @@ func (c *Conn) serve() listen.Verdict {
 			c.s.headOwned = c.owned
 			c.setState(http.StateActive)
 			if v := c.exchange(); v != listen.Wait {
-				return v
+				return c.ending(v)
 			}
 			c.setState(http.StateIdle)
 			if !c.svc.keepAlives() {
@@ -187,6 +187,17 @@ func (c *Conn) serve() listen.Verdict {
 			}
 		}
 	}
+}
+
+// ending is the verdict at the end of an exchange that wanted v. A client that
+// has sent "Connection: close" sends nothing more (RFC 9112 section 9.6), unless
+// it was a body: there were some that put an empty line behind it (section 2.2).
+func (c *Conn) ending(v listen.Verdict) listen.Verdict {
+	h := &c.s.head
+	if v == listen.Close && h.ConnectionClose && h.Framing.Kind == wire.NoBody && len(c.in) == 0 && !c.left {
+		return listen.Finish
+	}
+	return v
 }
 
 // exchange serves the request that has just been parsed. Wait means that the

@@ -65,7 +65,7 @@ func TestResponsesOnTheWire(t *testing.T) {
 		{
 			"long content is chunked", "GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
 			"HTTP/1.1 200 OK\r\n" + date + "Content-Type: text/plain; charset=utf-8\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" +
-				"bb8\r\n" + strings.Repeat("x", 3000) + "\r\n5dc\r\n" + strings.Repeat("x", 1500) + "\r\n0\r\n\r\n", listen.Close,
+				"bb8\r\n" + strings.Repeat("x", 3000) + "\r\n5dc\r\n" + strings.Repeat("x", 1500) + "\r\n0\r\n\r\n", listen.Finish,
 		},
 		{
 			"announced trailers", "GET /trailer HTTP/1.1\r\nHost: a\r\n\r\n",

@@ -73,6 +73,10 @@ func (l *loop) finish(k *link) {
 		l.end(k)
 		return
 	}
+	if last && k.status&(prompt|spoken) == prompt|spoken && k.in.len() == 0 {
+		l.hangUp(k)
+		return
+	}
 	if last && k.status&spoken == 0 {
 		k.breakOff(errAborted, true) // no answer that a reset could destroy
 		k.kick()
@@ -88,6 +92,17 @@ func (l *loop) finish(k *link) {
 			k.lingerEnd = l.t.now() + int64(d)
 			k.setTimer(k.lingerEnd)
 		}
+	}
+}
+
+// hangUp closes without waiting for the peer, as soon as nothing of k is in the
+// kernel. The lock is held.
+func (l *loop) hangUp(k *link) {
+	switch {
+	case k.status&(polling|armed|starved) == 0:
+		l.end(k)
+	case k.status&(armed|cancelled) == armed:
+		l.cancel(k)
 	}
 }
 

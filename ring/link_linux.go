@@ -52,6 +52,7 @@ const (
 	resumed                      // the receive was armed again, and has not emptied the socket since
 	ended                        // out of the loop's table
 	lostTold                     // Lost has been or is being called
+	prompt                       // verdict Finish: does not linger, unless something comes
 )
 
 // errAborted is the reason of a link that its own protocol aborted.
@@ -188,6 +189,8 @@ func (k *link) settle(v listen.Verdict, turn uint64) (event, *buffer) {
 	switch v {
 	case listen.Close:
 		k.status |= closing
+	case listen.Finish:
+		k.status |= closing | prompt
 	case listen.Abort:
 		k.status &^= running // nobody is left to be told by Gone
 		k.breakOff(errAborted, false)

@@ -39,7 +39,9 @@ func (l *loop) received(k *link, c uring.CQE) bool {
 			break
 		}
 		if k.status&armed == 0 {
-			l.receive(k)
+			if k.calls > 1 { // after the first call it may not be wanted any more
+				l.receive(k)
+			}
 		} else if k.thread != l.thread {
 			l.migrate(k)
 		}
@@ -83,6 +85,7 @@ const lingerBytes = 16 << 20
 
 // discard takes note of bytes that nobody will ask for.
 func (k *link) discard(n int) {
+	k.status &^= prompt
 	if k.status&lingering == 0 {
 		return
 	}
@@ -137,7 +140,12 @@ func (l *loop) receive(k *link) {
 			k.kick()
 			return
 		}
-		e.PrepRecvMultishot(int(k.fd), bufGroup, 0)
+		if k.calls == 0 {
+			// Many connections bring one request: nothing is left to cancel.
+			e.PrepRecv(int(k.fd), bufGroup, 0)
+		} else {
+			e.PrepRecvMultishot(int(k.fd), bufGroup, 0)
+		}
 		e.UserData = userData(k.id, opRecv)
 		k.status |= armed
 		if k.calls > 0 {

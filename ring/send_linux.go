@@ -136,9 +136,9 @@ func (l *loop) launch(k *link) {
 	if k.overdue() != nil {
 		return
 	}
-	if l.ring.SQReady() == 0 && l.ring.CQReady() == 0 && len(l.work) == 0 {
+	if k.status&prompt != 0 || l.ring.SQReady() == 0 && l.ring.CQReady() == 0 && len(l.work) == 0 {
 		// Nothing else to submit with it: a plain send costs as much and needs
-		// no completion.
+		// no completion. Nor does the close then have to wait for one.
 		if k.sendNow() != nil || k.tail.len() == 0 {
 			return
 		}

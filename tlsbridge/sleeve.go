@@ -118,6 +118,9 @@ func (s *sleeve) fill(b []byte) (n int, err error) {
 
 // finish carries out what TLS adds to a verdict.
 func (s *sleeve) finish(v listen.Verdict) listen.Verdict {
+	if v == listen.Finish {
+		v = listen.Close // the peer has its own close_notify to send
+	}
 	if v == listen.Close && s.broken == nil {
 		// Queued behind the last response; a failure to send it shows there.
 		_ = s.tls.CloseWrite()

@@ -488,3 +488,19 @@ func TestDataBeforeFaultIsDelivered(t *testing.T) {
 		t.Fatalf("got %q", &h.script.got)
 	}
 }
+
+// A protocol that need not wait for its client's end has a client with a
+// close_notify still to send.
+func TestFinishIsCloseOverTLS(t *testing.T) {
+	ca := newAuthority(t, "root")
+	b := newBridge(t, ca, &Config{})
+	h := newHand(t, ca, b, tls.VersionTLS13, newScript(func(s *script, p []byte) listen.Verdict {
+		s.link.End(append(s.link.Begin(), "last"...))
+		return listen.Finish
+	}))
+	if v := h.feed(h.raw.data("x")); v != listen.Close {
+		t.Fatalf("verdict %d, want Close", v)
+	}
+	h.raw.want("last")
+	h.raw.wantAlert(0) // close_notify
+}

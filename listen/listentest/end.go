@@ -14,6 +14,7 @@ import (
 var closeCases = []testCase{
 	{"CloseSendsTheRest", testCloseSendsTheRest},
 	{"CloseIsNotAReset", testCloseIsNotAReset},
+	{"FinishSendsTheRest", testFinishSendsTheRest},
 	{"LingerEnds", testLingerEnds},
 	{"CloseWithoutOutput", testCloseWithoutOutput},
 	{"AbortVerdict", testAbortVerdict},
@@ -40,6 +41,24 @@ func testCloseSendsTheRest(t *testing.T, e env) {
 		s.data = func([]byte) listen.Verdict {
 			s.link.End(append(s.link.Begin(), b...))
 			return listen.Close
+		}
+	})
+	c, s := r.connect()
+	say(t, c, "go")
+	hear(t, c, string(b))
+	hearEnd(t, c, false)
+	c.Close()
+	if err := s.lost(); err != nil {
+		t.Errorf("Lost(%v)", err)
+	}
+}
+
+func testFinishSendsTheRest(t *testing.T, e env) {
+	b := noise(3 << 20)
+	r := serve(t, e, listen.Options{}, func(s *script) {
+		s.data = func([]byte) listen.Verdict {
+			s.link.End(append(s.link.Begin(), b...))
+			return listen.Finish
 		}
 	})
 	c, s := r.connect()

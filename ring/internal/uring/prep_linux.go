@@ -20,6 +20,16 @@ func (e *SQE) PrepMultishotAccept(fd int, flags uint32) {
 	e.OpFlags = flags
 }
 
+// PrepRecv receives once, into a provided buffer of group (io_uring_prep_recv
+// with IOSQE_BUFFER_SELECT; since 5.7).
+func (e *SQE) PrepRecv(fd int, group uint16, flags uint32) {
+	e.Opcode = OpRecv
+	e.Flags = SQEBufferSelect
+	e.Fd = int32(fd)
+	e.OpFlags = flags
+	e.BufIG = group
+}
+
 // PrepRecvMultishot posts a completion with a provided buffer of group each
 // time data arrives, until the peer closes, an error, cancellation, or the
 // group runs dry (io_uring_prep_recv_multishot; since 6.0).

@@ -42,6 +42,13 @@ func TestEntries(t *testing.T) {
 				e.Flags |= giouring.SqeBufferSelect
 				e.BufIG = 0x1234
 			}},
+		{"recv with buffer selection",
+			func(e *uring.SQE) { e.PrepRecv(fd, 0x1234, unix.MSG_TRUNC) },
+			func(e *giouring.SubmissionQueueEntry) {
+				e.PrepareRecv(fd, 0, 0, unix.MSG_TRUNC)
+				e.Flags |= giouring.SqeBufferSelect
+				e.BufIG = 0x1234
+			}},
 		{"send",
 			func(e *uring.SQE) { e.PrepSend(fd, buf, unix.MSG_NOSIGNAL) },
 			func(e *giouring.SubmissionQueueEntry) {
