@@ -84,7 +84,7 @@ func (l *loop) finish(k *link) {
 	}
 	if k.status&shut == 0 && (last || k.status&halfClose != 0) {
 		k.status |= shut
-		_ = unix.Shutdown(int(k.fd), unix.SHUT_WR) // ENOTCONN: receiving tells
+		_ = uring.Shutdown(int(k.fd), unix.SHUT_WR) // ENOTCONN: receiving tells
 	}
 	if last && k.status&lingering == 0 {
 		k.status |= lingering
@@ -162,7 +162,7 @@ func (k *link) CloseWrite() error {
 	}
 	if k.status&shut == 0 {
 		k.status |= shut
-		if err := unix.Shutdown(int(k.fd), unix.SHUT_WR); err != nil {
+		if err := uring.Shutdown(int(k.fd), unix.SHUT_WR); err != nil {
 			return os.NewSyscallError("shutdown", err)
 		}
 	}

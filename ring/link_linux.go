@@ -248,7 +248,7 @@ func (k *link) breakOff(err error, gently bool) {
 		k.status |= goneDue
 	}
 	if gently || !k.srv.tcp || uring.Reset(int(k.fd)) != nil {
-		_ = unix.Shutdown(int(k.fd), unix.SHUT_RDWR) // ENOTCONN after a reset is as good
+		_ = uring.Shutdown(int(k.fd), unix.SHUT_RDWR) // ENOTCONN after a reset is as good
 	}
 	k.wakeReader()
 	k.wakeWriter()

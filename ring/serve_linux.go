@@ -35,6 +35,7 @@ type server struct {
 
 	batch []accepted
 	err   error
+	crowd crowd
 }
 
 type accepted struct {
@@ -97,12 +98,10 @@ func (s *server) noDelay() int {
 // and nothing more is accepted. What else has arrived by then is accepted
 // directly; those descriptors never enter Go's poller.
 func (s *server) acceptAll() error {
+	defer s.crowd.close()
 	pause := acceptPause
 	for {
-		err := s.acceptOne()
-		if err == nil {
-			err = s.sweep()
-		}
+		err := s.acceptSome()
 		s.adoptBatch()
 		select {
 		case <-s.end:
@@ -125,6 +124,19 @@ func (s *server) acceptAll() error {
 		timer.Stop()
 		pause = min(2*pause, acceptPauses)
 	}
+}
+
+// acceptSome waits for connections and takes up to a batch of them.
+func (s *server) acceptSome() error {
+	if s.crowd.here.Load() {
+		return s.acceptCrowd()
+	}
+	start := s.t.now()
+	if err := s.acceptOne(); err != nil {
+		return err
+	}
+	s.noteWait(s.t.now() - start)
+	return s.sweep()
 }
 
 // acceptOne waits for a connection and takes its descriptor from package net.
@@ -247,7 +259,8 @@ func (s *server) stop(abort bool) {
 	s.t.mu.Unlock()
 	if dl, ok := s.ln.(interface{ SetDeadline(time.Time) error }); ok && !abort {
 		_ = dl.SetDeadline(past) // ends the wait; acceptAll then sweeps and returns
-		return
+	} else {
+		_ = s.ln.Close()
 	}
-	_ = s.ln.Close()
+	s.crowd.wake()
 }

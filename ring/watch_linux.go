@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/windhover-server/windhover/ring/internal/uring"
 )
 
 const (
@@ -73,11 +75,10 @@ func (w *watchdog) note() {
 // set has the timer expire once, after d. It is not read, but set anew after
 // each expiration: the netpoller sees these without.
 func (w *watchdog) set(d time.Duration) {
-	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}
 	_ = w.rc.Control(func(fd uintptr) {
 		// It cannot fail with a valid descriptor and time; Control fails only
 		// after stop.
-		_ = unix.TimerfdSettime(int(fd), 0, &spec, nil)
+		_ = uring.SetTimer(int(fd), int64(d))
 	})
 }
 

@@ -47,6 +47,27 @@ func Reset(fd int) error {
 	return nil
 }
 
+// Shutdown is shutdown(2) without telling Go's scheduler: it does not block, and
+// each call that the scheduler hears of keeps its monitor from sleeping.
+func Shutdown(fd, how int) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(fd), uintptr(how), 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// SetTimer has a timerfd expire once, after ns nanoseconds, without telling Go's
+// scheduler.
+func SetTimer(fd int, ns int64) error {
+	spec := unix.ItimerSpec{Value: unix.NsecToTimespec(ns)}
+	// SAFETY: spec is live for the call, which only reads it.
+	_, _, errno := unix.RawSyscall6(unix.SYS_TIMERFD_SETTIME, uintptr(fd), 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
 // Accept is accept4(2) on a non-blocking listener, without telling Go's
 // scheduler. The new descriptor is non-blocking and closed on exec. peer is
 // valid for TCP without a zone.
