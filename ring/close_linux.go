@@ -99,11 +99,13 @@ func (l *loop) finish(k *link) {
 // kernel. The lock is held.
 func (l *loop) hangUp(k *link) {
 	switch {
-	case k.status&(polling|armed|starved) == 0:
+	case k.status&(polling|inPolled|hupPolled|armed|starved) == 0:
 		l.end(k)
+		return
 	case k.status&(armed|cancelled) == armed:
 		l.cancel(k)
 	}
+	l.unpoll(k)
 }
 
 // end takes k out of the loop. Nothing of it is in the kernel any more and no

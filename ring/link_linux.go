@@ -198,7 +198,7 @@ func (k *link) settle(v listen.Verdict, turn uint64) (event, *buffer) {
 		k.status |= detached
 	}
 	k.lull()
-	if v == listen.Close {
+	if v == listen.Close || v == listen.Finish {
 		k.status &^= bulk // what comes now is discarded
 	}
 	ev, b := k.next()
