@@ -122,19 +122,30 @@ func (k *link) NetConn() net.Conn {
 		return nil
 	}
 	n.conn = conn
+	n.raw, _ = conn.(syscall.Conn).SyscallConn() // *net.TCPConn and *net.UnixConn have it
 	n.unwatched = make(chan struct{})
-	go k.watchConn(conn, n.unwatched)
+	go k.watchConn(n.raw, n.unwatched)
 	return conn
 }
 
-// watchConn aborts the link when conn is closed, and returns when that has
-// happened or release or takeConn has set conn's deadline.
-func (k *link) watchConn(conn net.Conn, done chan<- struct{}) {
-	defer close(done)
-	rc, err := conn.(syscall.Conn).SyscallConn() // *net.TCPConn and *net.UnixConn have it
-	if err == nil {
-		err = rc.Read(func(uintptr) bool { return false })
+// disowned breaks the link if somebody has closed its NetConn, and reports
+// whether that is so: whoever watches it may not have run yet, and nothing may be
+// sent or received any more. The lock is held.
+func (k *link) disowned() bool {
+	n := k.names
+	if n == nil || n.raw == nil || k.status&(broken|detached|ended) != 0 || n.raw.Control(func(uintptr) {}) == nil {
+		return false
 	}
+	k.breakOff(errAborted, true)
+	k.kick()
+	return true
+}
+
+// watchConn aborts the link when its NetConn is closed, and returns when that has
+// happened or release or takeConn has set the conn's deadline.
+func (k *link) watchConn(raw syscall.RawConn, done chan<- struct{}) {
+	defer close(done)
+	err := raw.Read(func(uintptr) bool { return false })
 	if !os.IsTimeout(err) {
 		k.abort(true) // as closing the socket itself would
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -113,7 +114,8 @@ type peer struct {
 // names are what a link needs only when somebody asks.
 type names struct {
 	local, remote net.Addr
-	conn          net.Conn      // NetConn's
+	conn          net.Conn // NetConn's
+	raw           syscall.RawConn
 	unwatched     chan struct{} // closed when nobody watches conn any more
 }
 
@@ -256,6 +258,7 @@ func (k *link) breakOff(err error, gently bool) {
 
 // failure is why reads and writes fail, or nil. The lock is held.
 func (k *link) failure() error {
+	k.disowned()
 	switch {
 	case k.status&broken != 0:
 		if errors.Is(k.err, errAborted) {

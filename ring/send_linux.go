@@ -5,6 +5,7 @@ package ring
 import (
 	"errors"
 	"io"
+	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -244,9 +245,13 @@ func (k *link) writable() error {
 // late reports whether the write deadline has passed. The lock is held.
 func (k *link) late() bool { return k.writeDeadline != 0 && k.loop.t.now() >= k.writeDeadline }
 
-// overdue breaks the link if the write deadline has passed: what is queued may
-// not be sent any more, nor may anything behind it. The lock is held.
+// overdue breaks the link if the write deadline has passed, or its NetConn has
+// been closed: what is queued may not be sent any more, nor may anything behind
+// it. The lock is held.
 func (k *link) overdue() error {
+	if k.disowned() {
+		return net.ErrClosed
+	}
 	if !k.late() {
 		return nil
 	}

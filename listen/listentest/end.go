@@ -23,6 +23,7 @@ var closeCases = []testCase{
 	{"AbortWhileWriting", testAbortWhileWriting},
 	{"AbortTwice", testAbortTwice},
 	{"ClosingNetConnAborts", testClosingNetConnAborts},
+	{"NothingIsSentAfterClosingNetConn", testNothingIsSentAfterClosingNetConn},
 	{"Refused", testRefused},
 	{"Goexit", testGoexit},
 }
@@ -212,6 +213,22 @@ func testClosingNetConnAborts(t *testing.T, e env) {
 	s.link.NetConn().Close()
 	hearEnd(t, c, true)
 	s.lost()
+}
+
+func testNothingIsSentAfterClosingNetConn(t *testing.T, e env) {
+	r := serve(t, e, listen.Options{}, func(s *script) {
+		s.data = func([]byte) listen.Verdict {
+			s.link.NetConn().Close()
+			s.link.End(append(s.link.Begin(), "late"...))
+			return listen.Wait
+		}
+	})
+	for range 10 {
+		c, s := r.connect()
+		say(t, c, "x")
+		hearEnd(t, c, true)
+		s.lost()
+	}
 }
 
 func testRefused(t *testing.T, e env) {
