@@ -159,7 +159,7 @@ func (r *reply) appendHead(b []byte, data []byte) []byte {
 		b = wire.AppendLengthField(b, r.declared)
 	}
 	if r.sniff && bodyOK && !r.hasType && !r.hasCoding && r.te == "" && len(data) > 0 {
-		b = wire.AppendField(b, "Content-Type", http.DetectContentType(data))
+		b = wire.AppendField(b, "Content-Type", detectContentType(data))
 	}
 	b = r.appendConnection(b)
 	if r.framing.Kind == wire.Chunked {
