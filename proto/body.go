@@ -65,7 +65,7 @@ func (b *body) begin(c *Conn, h *wire.Head) {
 	b.limit = c.svc.lim.MaxRequestBodySize
 	b.rate = c.svc.lim.MinRequestBodyDataRate
 	if d := c.svc.ReadTimeout; d > 0 {
-		b.deadline = c.s.now.Add(d)
+		b.deadline = c.now().Add(d)
 	}
 }
 

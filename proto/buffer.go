@@ -44,12 +44,13 @@ func putBuffer(b []byte) {
 // turn is the scratch space of a connection while a call of its transport
 // runs. An idle connection has none.
 type turn struct {
-	now  time.Time // when the call began
+	now  time.Time // see Conn.now
 	head wire.Head
 	body body
 	resp response
 	ex   Exchange
 
+	fresh         bool   // nothing that may take long came after now was read
 	headOwned     bool   // head.Raw lies in Conn.buf
 	headBuf       []byte // the buffer that holds head.Raw, when Conn.buf had to move on
 	writeDeadline bool   // one is set on the link

@@ -112,7 +112,10 @@ func (c *Conn) setState(st http.ConnState) {
 func (c *Conn) Data(p []byte) listen.Verdict {
 	s := getTurn()
 	c.s = s
-	s.now = time.Now()
+	s.now, s.fresh = time.Time{}, false
+	if c.svc.Native != nil {
+		s.now = time.Now() // Exchange.Now
+	}
 	completed := false
 	defer func() {
 		if !completed {
@@ -204,6 +207,7 @@ func (c *Conn) ending(v listen.Verdict) listen.Verdict {
 // connection goes on with the next one.
 func (c *Conn) exchange() listen.Verdict {
 	s := c.s
+	s.fresh = false
 	s.body.begin(c, &s.head)
 	if d := c.svc.WriteTimeout; d > 0 {
 		c.link.SetWriteDeadline(time.Now().Add(d))
@@ -219,6 +223,7 @@ func (c *Conn) exchange() listen.Verdict {
 		return v
 	}
 	if s.head.Framing.Kind != wire.NoBody {
+		s.fresh = false
 		if !c.finishBody() {
 			return listen.Close
 		}
@@ -228,6 +233,7 @@ func (c *Conn) exchange() listen.Verdict {
 	}
 	if s.writeDeadline {
 		// The deadline holds for all of the response.
+		s.fresh = false
 		if c.link.Flush() != nil {
 			return listen.Close
 		}
@@ -235,6 +241,7 @@ func (c *Conn) exchange() listen.Verdict {
 		s.writeDeadline = false
 	}
 	if s.ownRate {
+		s.fresh = false
 		if c.link.Flush() != nil {
 			return listen.Close
 		}
@@ -253,9 +260,31 @@ func (c *Conn) idle() listen.Verdict {
 	if c.requests > 0 {
 		c.log(evKeepAlive)
 	}
-	// Not the time the turn began: it may have taken long.
-	c.link.SetReadDeadline(after(time.Now(), c.svc.lim.KeepAliveTimeout))
+	c.link.SetReadDeadline(after(c.freshNow(), c.svc.lim.KeepAliveTimeout))
 	return listen.Wait
+}
+
+// now is the time for what a request's arrival or the Date field counts from:
+// when the last handler returned, else when somebody asked first. It is read as
+// seldom as can be, since reading the clock costs as much as parsing a line.
+func (c *Conn) now() time.Time {
+	if c.s.now.IsZero() {
+		c.restamp()
+	}
+	return c.s.now
+}
+
+// restamp renews now, for a handler that may have taken long.
+func (c *Conn) restamp() { c.s.now, c.s.fresh = time.Now(), true }
+
+// freshNow is the time even when much of it has passed since now was read. For
+// deadlines only: it knows the wall clock no better than now does.
+func (c *Conn) freshNow() time.Time {
+	now := c.now()
+	if !c.s.fresh {
+		now = now.Add(time.Since(now)) // half the cost of time.Now
+	}
+	return now
 }
 
 // awaitHead waits for the rest of a request head. The deadline counts from the
@@ -266,7 +295,7 @@ func (c *Conn) awaitHead() listen.Verdict {
 		if c.requests == 0 && c.svc.silentHeadTimeout {
 			return listen.Wait // armed at the acceptance
 		}
-		c.link.SetReadDeadline(after(c.s.now, c.svc.lim.RequestHeadersTimeout))
+		c.link.SetReadDeadline(after(c.now(), c.svc.lim.RequestHeadersTimeout))
 	}
 	return listen.Wait
 }
@@ -345,7 +374,7 @@ func (c *Conn) reject(err *wire.Error) listen.Verdict {
 	c.closing = closingRefused
 	c.svc.Counters.BadRequests.Add(1)
 	c.log(evBadRequest, errAttr(err))
-	c.writeError(err.Status(), strings.TrimPrefix(err.Error(), "wire: "), err.Reason.Allow(), c.s.now)
+	c.writeError(err.Status(), strings.TrimPrefix(err.Error(), "wire: "), err.Reason.Allow(), c.now())
 	return listen.Close
 }
 

@@ -364,7 +364,7 @@ func (c *Conn) serveNative() listen.Verdict {
 		x.up.closed.Store(true)
 		v = listen.Close
 	case panicked && !x.headSent:
-		c.writeError(http.StatusInternalServerError, "", "", c.s.now)
+		c.writeError(http.StatusInternalServerError, "", "", c.now())
 		v = listen.Close
 	case panicked || !x.finish():
 		v = listen.Close

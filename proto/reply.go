@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/windhover-server/windhover/proto/wire"
 )
@@ -150,7 +149,7 @@ func (r *reply) appendHead(b []byte, data []byte) []byte {
 	b = wire.AppendStatusLine(b, version, r.status, r.reason)
 	b = append(b, r.fields...)
 	if !r.hasDate {
-		b = c.svc.appendDate(b, c.s.now)
+		b = c.svc.appendDate(b, c.now())
 	}
 	if !r.hasServer {
 		b = append(b, c.svc.server...)
@@ -387,7 +386,3 @@ func (r *reply) interim(status int, fields []byte) error {
 	r.c.link.End(append(b, '\r', '\n'))
 	return r.flushLink()
 }
-
-// restamp renews the time used for the Date field, for a handler that may have
-// taken long.
-func (c *Conn) restamp() { c.s.now = time.Now() }

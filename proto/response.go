@@ -464,7 +464,7 @@ func (c *Conn) serveHTTP() listen.Verdict {
 	if err != nil {
 		c.svc.Counters.BadRequests.Add(1)
 		c.log(evBadRequest, errAttr(err))
-		c.writeError(http.StatusBadRequest, "", "", s.now)
+		c.writeError(http.StatusBadRequest, "", "", c.now())
 		return listen.Close
 	}
 	r := &s.resp

@@ -104,7 +104,7 @@ func (c *Conn) upgrade(protocol string, fields []byte) (*Upgraded, error) {
 	b = wire.AppendStatusLine(b, wire.HTTP11, http.StatusSwitchingProtocols, "")
 	b = append(b, "Connection: Upgrade\r\n"...)
 	b = wire.AppendField(b, "Upgrade", protocol)
-	b = c.svc.appendDate(b, c.s.now)
+	b = c.svc.appendDate(b, c.now())
 	b = append(b, c.svc.server...)
 	b = append(b, fields...)
 	c.link.End(append(b, '\r', '\n'))
