@@ -50,6 +50,8 @@ type turn struct {
 	resp response
 	ex   Exchange
 
+	reader *bodyReader // of the http.Request, nil without a body
+
 	fresh         bool   // nothing that may take long came after now was read
 	headOwned     bool   // head.Raw lies in Conn.buf
 	headBuf       []byte // the buffer that holds head.Raw, when Conn.buf had to move on

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -25,16 +26,20 @@ type Conn struct {
 	peer string                 // RemoteAddr as text; made by the first http.Request
 	cur  atomic.Pointer[reqCtx] // the request that Gone cancels
 
+	// dmu guards deadlines and limits, which a handler may set while a Write
+	// blocks, against its return.
+	dmu sync.Mutex
+
 	// Input. in is what has arrived and is not consumed: part of what Data was
 	// lent, or of buf, which the connection owns.
-	in    []byte
-	buf   []byte
-	owned bool // in lies in buf
+	in  []byte
+	buf []byte
 
 	s         *turn  // scratch space while a call runs
 	id        uint64 // Kestrel's connection id, as a number
 	closing   closing
 	requests  uint32
+	owned     bool // in lies in buf
 	state     http.ConnState
 	headTimer bool // the deadline for the request head is armed
 	drained   bool // Drain was called

@@ -202,7 +202,7 @@ func TestAllocationsPerRequest(t *testing.T) {
 		max  float64
 	}{
 		{"native", &Service{Native: HandlerFunc(nativeHello)}, 0},
-		{"http.Handler", &Service{Handler: hello}, 6},
+		{"http.Handler", &Service{Handler: hello}, 3},
 	} {
 		c, l := open(t, tt.svc)
 		in := []byte(benchRequest)

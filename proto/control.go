@@ -17,16 +17,16 @@ var ErrReadingBegun = errors.New("proto: the request body is already being read"
 // control runs f for the request that r, or what r was derived from, is.
 func control(r *http.Request, f func(c *Conn) error) error {
 	ctx, _ := r.Context().Value(connKey).(*reqCtx)
-	if ctx == nil || ctx.rq == nil {
+	if ctx == nil || ctx.w == nil {
 		return ErrNotHere
 	}
-	w := &ctx.rq.writer
-	w.dmu.Lock()
-	defer w.dmu.Unlock()
-	if w.done {
+	c := ctx.c
+	c.dmu.Lock()
+	defer c.dmu.Unlock()
+	if ctx.w.done {
 		return ErrNotHere
 	}
-	return f(w.c)
+	return f(c)
 }
 
 // SetMaxRequestBodySize replaces [Limits].MaxRequestBodySize for one request:

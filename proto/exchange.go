@@ -162,7 +162,7 @@ func (x *Exchange) Context() context.Context {
 	if ctx := x.c.cur.Load(); ctx != nil {
 		return ctx
 	}
-	ctx := &reqCtx{Context: x.c.base, c: x.c}
+	ctx := &reqCtx{c: x.c}
 	x.c.cur.Store(ctx)
 	return ctx
 }
@@ -353,7 +353,7 @@ func (c *Conn) serveNative() listen.Verdict {
 	}
 	if ctx := c.cur.Load(); ctx != nil {
 		c.cur.Store(nil)
-		ctx.cancel(context.Canceled)
+		ctx.end()
 	}
 	v := listen.Wait
 	switch {

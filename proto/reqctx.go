@@ -4,16 +4,22 @@ import (
 	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // reqCtx is the context of a request: cancelled when the client goes away and
-// when the handler has returned. Watching the client costs a read-ahead on
-// some transports, so it begins when somebody asks.
+// when the handler has returned. Its parent is the connection's. Watching the
+// client costs a read-ahead on some transports, so it begins when somebody
+// asks. Most handlers do not, so what else there is comes with the question.
 type reqCtx struct {
-	context.Context // the connection's: parent of values and cancellation
-	c               *Conn
-	rq              *request
+	c     *Conn
+	w     *responseWriter // nil for a native handler
+	asked atomic.Pointer[watch]
+}
 
+// watch is the state of a reqCtx that somebody has asked something.
+type watch struct {
 	mu       sync.Mutex
 	err      error
 	done     chan struct{}
@@ -28,30 +34,47 @@ type reqCtx struct {
 // closedChan is what Done returns once a request is over and nobody had asked.
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// Done implements context.Context.
-func (x *reqCtx) Done() <-chan struct{} {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.done == nil {
-		if x.err != nil {
-			x.done = closedChan
-		} else {
-			x.done = make(chan struct{})
-			x.watch()
-		}
+// over is the state of every reqCtx whose request ended before anybody asked.
+// It is shared, and never changes.
+var over = &watch{err: context.Canceled, done: closedChan}
+
+// ask returns the state, which exists from then on.
+func (x *reqCtx) ask() *watch {
+	s := x.asked.Load()
+	for s == nil {
+		x.asked.CompareAndSwap(nil, new(watch))
+		s = x.asked.Load()
 	}
-	return x.done
+	return s
 }
 
-// watch, with mu held, starts watching the client and the parent.
-func (x *reqCtx) watch() {
-	if x.watching || x.err != nil {
+// Deadline implements context.Context.
+func (x *reqCtx) Deadline() (time.Time, bool) { return x.c.base.Deadline() }
+
+// Done implements context.Context.
+func (x *reqCtx) Done() <-chan struct{} {
+	s := x.ask()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done == nil {
+		if s.err != nil {
+			s.done = closedChan
+		} else {
+			s.done = make(chan struct{})
+			x.watch(s)
+		}
+	}
+	return s.done
+}
+
+// watch, with s.mu held, starts watching the client and the parent.
+func (x *reqCtx) watch(s *watch) {
+	if s.watching || s.err != nil {
 		return
 	}
-	x.watching = true
-	if x.Context.Done() != nil {
-		parent := x.Context
-		x.stop = context.AfterFunc(parent, func() { x.cancel(parent.Err()) })
+	s.watching = true
+	if parent := x.c.base; parent.Done() != nil {
+		s.stop = context.AfterFunc(parent, func() { x.cancel(parent.Err()) })
 	}
 	if x.c.gone.Load() {
 		go x.peerGone()
@@ -63,27 +86,32 @@ func (x *reqCtx) watch() {
 // peerGone is called when the client has closed or the connection broke.
 func (x *reqCtx) peerGone() {
 	x.cancel(context.Canceled)
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.closed {
-		x.closed = true
-		if x.closeCh != nil {
-			x.closeCh <- true
+	s := x.ask()
+	if s == over {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		if s.closeCh != nil {
+			s.closeCh <- true
 		}
 	}
 }
 
 // Err implements context.Context.
 func (x *reqCtx) Err() error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.err == nil {
-		x.watch()
-		if err := x.Context.Err(); err != nil {
+	s := x.ask()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		x.watch(s)
+		if err := x.c.base.Err(); err != nil {
 			return err
 		}
 	}
-	return x.err
+	return s.err
 }
 
 // Value implements context.Context.
@@ -96,50 +124,59 @@ func (x *reqCtx) Value(key any) any {
 	case connKey:
 		return x
 	}
-	return x.Context.Value(key)
+	return x.c.base.Value(key)
 }
 
 // AfterFunc lets package context derive contexts without a goroutine each.
 func (x *reqCtx) AfterFunc(f func()) (stop func() bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.err != nil {
+	s := x.ask()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
 		go f()
 		return func() bool { return false }
 	}
-	if x.funcs == nil {
-		x.funcs = make(map[int]func())
+	if s.funcs == nil {
+		s.funcs = make(map[int]func())
 	}
-	id := x.nextFunc
-	x.nextFunc++
-	x.funcs[id] = f
-	x.watch()
+	id := s.nextFunc
+	s.nextFunc++
+	s.funcs[id] = f
+	x.watch(s)
 	return func() bool {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		_, ok := x.funcs[id]
-		delete(x.funcs, id)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		_, ok := s.funcs[id]
+		delete(s.funcs, id)
 		return ok
+	}
+}
+
+// end cancels the context when the handler has returned.
+func (x *reqCtx) end() {
+	if !x.asked.CompareAndSwap(nil, over) {
+		x.cancel(context.Canceled)
 	}
 }
 
 // cancel ends the context; the first reason counts.
 func (x *reqCtx) cancel(err error) {
-	x.mu.Lock()
-	if x.err != nil {
-		x.mu.Unlock()
+	s := x.ask()
+	s.mu.Lock()
+	if s.err != nil {
+		s.mu.Unlock()
 		return
 	}
-	x.err = err
-	if x.done == nil {
-		x.done = closedChan
+	s.err = err
+	if s.done == nil {
+		s.done = closedChan
 	} else {
-		close(x.done)
+		close(s.done)
 	}
-	funcs := x.funcs
-	x.funcs = nil
-	stop := x.stop
-	x.mu.Unlock()
+	funcs := s.funcs
+	s.funcs = nil
+	stop := s.stop
+	s.mu.Unlock()
 	if stop != nil {
 		stop()
 	}
@@ -150,16 +187,20 @@ func (x *reqCtx) cancel(err error) {
 
 // closeNotify implements http.CloseNotifier for the request.
 func (x *reqCtx) closeNotify() <-chan bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.closeCh == nil {
-		x.closeCh = make(chan bool, 1)
-		if x.closed {
-			x.closeCh <- true
-		}
-		x.watch()
+	s := x.ask()
+	if s == over {
+		return make(chan bool)
 	}
-	return x.closeCh
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closeCh == nil {
+		s.closeCh = make(chan bool, 1)
+		if s.closed {
+			s.closeCh <- true
+		}
+		x.watch(s)
+	}
+	return s.closeCh
 }
 
 type ctxKey int

@@ -14,21 +14,43 @@ import (
 )
 
 // inlineValues is how many field values live in the request's own allocation.
-const inlineValues = 8
+const inlineValues = 7
 
-// maxSizedHeader bounds how large a header map is made before its fields are
-// known to be distinct.
-const maxSizedHeader = 64
+// A header map is made for as many fields as there are, distinct or not, from
+// minSizedHeader, which every map has room for, to maxSizedHeader.
+const (
+	minSizedHeader = 8
+	maxSizedHeader = 64
+)
 
 // request is everything that one http.Request needs and that a handler may
-// keep: one allocation. What may not outlive the handler is in the turn.
+// keep: one allocation, of 512 bytes to the byte. What may not outlive the
+// handler is in the turn.
 type request struct {
 	req    http.Request
 	url    url.URL
 	ctx    reqCtx
 	writer responseWriter
-	body   *bodyReader // nil without a body
+}
+
+// requestValues is a request with few field values. Without it, values of its
+// own would be an allocation more, and room for them waste where there are none
+// or many.
+type requestValues struct {
+	request
 	values [inlineValues]string
+}
+
+// makeRequest allocates a request with n field values.
+func makeRequest(n int) (*request, []string) {
+	switch {
+	case n == 0:
+		return new(request), nil
+	case n <= inlineValues:
+		r := new(requestValues)
+		return &r.request, r.values[:]
+	}
+	return new(request), make([]string, n)
 }
 
 // template is copied into each request by WithContext: the only way to give a
@@ -39,10 +61,15 @@ var template http.Request
 // parts of one copy of the head.
 func (c *Conn) newRequest() (*request, error) {
 	h := &c.s.head
-	r := new(request)
-	r.ctx.Context, r.ctx.c, r.ctx.rq = c.base, c, r
-	r.req = *template.WithContext(&r.ctx)
-	req := &r.req
+	n := len(h.Fields)
+	if _, ok := h.Field(wire.FieldHost); ok {
+		n-- // it is not in the map
+	}
+	r, values := makeRequest(n)
+	r.ctx.c, r.ctx.w = c, &r.writer
+	r.writer.c, r.writer.r = c, &c.s.resp
+	// Filled on the stack, where stores need no write barriers.
+	req := template.WithContext(&r.ctx)
 	text := c.s.headText(h.Raw)
 	str := func(s wire.Span) string { return text[s.Off : s.Off+s.Len] }
 
@@ -61,7 +88,7 @@ func (c *Conn) newRequest() (*request, error) {
 		return nil, err
 	}
 	req.Host = r.url.Host
-	r.setFields(h, text)
+	setFields(req, h, text, values)
 	req.Close = h.ConnectionClose || h.Version == wire.HTTP10 && !h.KeepAlive
 	if c.peer == "" {
 		if a := c.link.RemoteAddr(); a != nil {
@@ -74,7 +101,9 @@ func (c *Conn) newRequest() (*request, error) {
 	}
 	req.RemoteAddr = c.peer
 	req.TLS = c.tls
-	return r, c.setBody(r)
+	err := c.setBody(r, req)
+	r.req = *req
+	return r, err
 }
 
 // maxKeptHead bounds the head that a turn keeps for headText.
@@ -135,18 +164,21 @@ func parseTarget(u *url.URL, form wire.TargetForm, target string) error {
 	return nil
 }
 
-// setFields makes the header map from the field lines of h.
-func (r *request) setFields(h *wire.Head, text string) {
-	values := r.values[:]
-	if len(h.Fields) > inlineValues {
-		values = make([]string, len(h.Fields))
+// setFields makes the header map from the field lines of h. values has room
+// for all but Host.
+func setFields(req *http.Request, h *wire.Head, text string, values []string) {
+	var hdr http.Header
+	if n := len(values); n > minSizedHeader {
+		hdr = make(http.Header, min(n, maxSizedHeader))
+	} else {
+		hdr = make(http.Header)
 	}
-	hdr := make(http.Header, min(len(h.Fields), maxSizedHeader))
+	var seen uint64 // bit 1<<ID; all unknown names are one
 	for i := range h.Fields {
 		f := &h.Fields[i]
 		if f.ID == wire.FieldHost {
-			if r.req.Host == "" { // else an absolute target has named it
-				r.req.Host = text[f.Value.Off : f.Value.Off+f.Value.Len]
+			if req.Host == "" { // else an absolute target has named it
+				req.Host = text[f.Value.Off : f.Value.Off+f.Value.Len]
 			}
 			continue
 		}
@@ -155,10 +187,13 @@ func (r *request) setFields(h *wire.Head, text string) {
 			name = textproto.CanonicalMIMEHeaderKey(text[f.Name.Off : f.Name.Off+f.Name.Len])
 		}
 		values[0] = text[f.Value.Off : f.Value.Off+f.Value.Len]
-		if old, ok := hdr[name]; ok {
-			hdr[name] = append(old, values[0])
-			continue
+		if seen&(1<<f.ID) != 0 {
+			if old, ok := hdr[name]; ok {
+				hdr[name] = append(old, values[0])
+				continue
+			}
 		}
+		seen |= 1 << f.ID
 		hdr[name] = values[:1:1]
 		values = values[1:]
 	}
@@ -168,20 +203,19 @@ func (r *request) setFields(h *wire.Head, text string) {
 			hdr["Cache-Control"] = []string{"no-cache"}
 		}
 	}
-	r.req.Header = hdr
+	req.Header = hdr
 }
 
 var errTrailerKey = errors.New("proto: a framing field is announced as a trailer")
 
-// setBody gives the request its body, and what goes with it.
-func (c *Conn) setBody(r *request) error {
+// setBody gives req, which is going to be r.req, its body, and what goes with it.
+func (c *Conn) setBody(r *request, req *http.Request) error {
 	h := &c.s.head
-	req := &r.req
 	switch h.Framing.Kind {
 	case wire.Length:
 		req.ContentLength = h.Framing.Length
-		r.body = &bodyReader{b: &c.s.body, req: req}
-		req.Body = r.body
+		c.s.reader = &bodyReader{b: &c.s.body, req: &r.req}
+		req.Body = c.s.reader
 	case wire.Chunked:
 		req.ContentLength = -1
 		req.TransferEncoding = []string{"chunked"}
@@ -189,8 +223,8 @@ func (c *Conn) setBody(r *request) error {
 		if err := announceTrailers(req); err != nil {
 			return err
 		}
-		r.body = &bodyReader{b: &c.s.body, req: req}
-		req.Body = r.body
+		c.s.reader = &bodyReader{b: &c.s.body, req: &r.req}
+		req.Body = c.s.reader
 	default:
 		req.Body = http.NoBody
 	}

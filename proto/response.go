@@ -2,7 +2,6 @@ package proto
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -41,14 +40,10 @@ type responseWriter struct {
 	mu       sync.Mutex
 	r        *response // nil when the handler has returned
 	c        *Conn
-	rq       *request
 	header   http.Header
 	hijacked bool // no longer HTTP: hijacked or upgraded
 	upgraded bool // by Upgrade: the link goes on
-
-	// Deadlines may be set while a Write blocks with mu held.
-	dmu  sync.Mutex
-	done bool // the handler has returned
+	done     bool // the handler has returned; guarded by c.dmu
 }
 
 var (
@@ -409,8 +404,8 @@ func (r *response) accountSent(n int64) error {
 
 // SetReadDeadline implements http.ResponseController's method.
 func (w *responseWriter) SetReadDeadline(t time.Time) error {
-	w.dmu.Lock()
-	defer w.dmu.Unlock()
+	w.c.dmu.Lock()
+	defer w.c.dmu.Unlock()
 	if w.done {
 		return ErrHandlerDone
 	}
@@ -420,8 +415,8 @@ func (w *responseWriter) SetReadDeadline(t time.Time) error {
 
 // SetWriteDeadline implements http.ResponseController's method.
 func (w *responseWriter) SetWriteDeadline(t time.Time) error {
-	w.dmu.Lock()
-	defer w.dmu.Unlock()
+	w.c.dmu.Lock()
+	defer w.c.dmu.Unlock()
 	if w.done {
 		return ErrHandlerDone
 	}
@@ -436,12 +431,12 @@ func (w *responseWriter) EnableFullDuplex() error { return nil }
 
 // CloseNotify implements the deprecated http.CloseNotifier.
 func (w *responseWriter) CloseNotify() <-chan bool {
-	w.dmu.Lock()
-	defer w.dmu.Unlock()
+	w.c.dmu.Lock()
+	defer w.c.dmu.Unlock()
 	if w.done {
 		panic("net/http: CloseNotify called after ServeHTTP finished")
 	}
-	return w.rq.ctx.closeNotify()
+	return w.c.cur.Load().closeNotify()
 }
 
 // Hijack implements http.Hijacker.
@@ -470,8 +465,6 @@ func (c *Conn) serveHTTP() listen.Verdict {
 	r := &s.resp
 	r.begin(c)
 	r.sniff = true
-	w := &rq.writer
-	w.r, w.c, w.rq = r, c, rq
 	c.link.SetReadDeadline(s.body.deadline)
 	c.cur.Store(&rq.ctx)
 	handler := c.svc.handler
@@ -482,8 +475,6 @@ func (c *Conn) serveHTTP() listen.Verdict {
 		handler = expectationFailed{}
 	}
 	panicked := c.callHTTP(handler, rq)
-	c.cur.Store(nil)
-	rq.ctx.cancel(context.Canceled)
 	return c.endHTTP(rq, panicked)
 }
 
@@ -514,9 +505,11 @@ func (c *Conn) reportPanic(v any) {
 // endHTTP completes the response and cuts the handler's hold on the turn.
 func (c *Conn) endHTTP(rq *request, panicked bool) listen.Verdict {
 	w := &rq.writer
-	w.dmu.Lock()
+	rq.ctx.end()
+	c.dmu.Lock()
+	c.cur.Store(nil)
 	w.done = true
-	w.dmu.Unlock()
+	c.dmu.Unlock()
 	w.mu.Lock()
 	r, hijacked := w.r, w.hijacked
 	keep := false
@@ -532,8 +525,9 @@ func (c *Conn) endHTTP(rq *request, panicked bool) listen.Verdict {
 	}
 	w.r = nil
 	w.mu.Unlock()
-	if rq.body != nil {
-		rq.body.Close()
+	if b := c.s.reader; b != nil {
+		b.Close()
+		c.s.reader = nil
 	}
 	if mf := rq.req.MultipartForm; mf != nil {
 		_ = mf.RemoveAll()

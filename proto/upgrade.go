@@ -45,11 +45,11 @@ var _ net.Conn = (*Upgraded)(nil)
 // not return before it is done with the connection.
 func Upgrade(w http.ResponseWriter, r *http.Request, protocol string) (net.Conn, error) {
 	ctx, _ := r.Context().Value(connKey).(*reqCtx)
-	if ctx == nil {
+	if ctx == nil || ctx.w == nil {
 		return nil, ErrNotUpgradable
 	}
 	header := w.Header()
-	own := &ctx.rq.writer
+	own := ctx.w
 	own.mu.Lock()
 	defer own.mu.Unlock()
 	switch {
