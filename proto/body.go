@@ -34,8 +34,16 @@ type body struct {
 	head    *wire.Head
 	pending []byte // decoded content not yet delivered; lies in c.in's memory
 	err     error  // sticky
-	eof     bool
-	begun   atomic.Bool // a read was tried: limits are fixed
+	bodyState
+
+	mu       sync.Mutex // guards deadline against a read under way
+	deadline time.Time  // ReadTimeout or what the handler set
+}
+
+// bodyState is the part of a body without pointers, like replyState.
+type bodyState struct {
+	eof   bool
+	begun atomic.Bool // a read was tried: limits are fixed
 
 	// owed says whether the client waits for 100 (Continue). It changes while
 	// the send queue is locked, so that no 100 follows the final response.
@@ -46,13 +54,10 @@ type body struct {
 	content int64 // bytes of content received, for the rate
 	rate    DataRate
 	waited  time.Duration // time spent waiting for the client
-
-	mu       sync.Mutex // guards deadline against a read under way
-	deadline time.Time  // ReadTimeout or what the handler set
 }
 
 func (b *body) begin(c *Conn, h *wire.Head) {
-	b.reset()
+	b.clear()
 	b.c, b.head = c, h
 	b.eof = h.Framing.Kind == wire.NoBody
 	if b.eof {
@@ -77,7 +82,19 @@ func bodyLimit(n int64) int64 {
 	return n
 }
 
-func (b *body) reset() { *b = body{} }
+// reset parts with what b refers to.
+func (b *body) reset() {
+	b.clear()
+	b.c, b.head = nil, nil
+}
+
+// clear ends what there was of a body.
+func (b *body) clear() {
+	b.bodyState = bodyState{}
+	if b.pending != nil || b.err != nil || !b.deadline.IsZero() {
+		b.pending, b.err, b.deadline = nil, nil, time.Time{}
+	}
+}
 
 // unsolicited reports whether the client was to wait for 100 (Continue) and
 // never got it.

@@ -41,7 +41,7 @@ func (x *Exchange) reset() {
 	}
 	x.reply.reset()
 	x.head, x.goFn, x.abort, x.up = nil, nil, false, nil
-	x.path = recycle(x.path)
+	recycle(&x.path)
 }
 
 // Method returns the request method, such as "GET". Methods are

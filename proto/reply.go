@@ -23,20 +23,26 @@ const (
 // stages the first bytes so that a short response gets a Content-Length and
 // leaves in one piece, chooses the framing (RFC 9112 section 6) and enforces it.
 type reply struct {
-	c        *Conn
+	c      *Conn
+	reason string // "" means the standard one
+	fields []byte // serialised field lines, without those below
+	conn   []byte // the handler's Connection lines
+	stage  []byte // content not yet framed
+	tail   []byte // trailer lines
+	te     string // the handler's Transfer-Encoding
+	err    error  // the first failure to send; sticky
+	replyState
+}
+
+// replyState is the part of a reply without pointers, which is cheap to clear
+// while the garbage collector runs.
+type replyState struct {
 	status   int
-	reason   string // "" means the standard one
-	fields   []byte // serialised field lines, without those below
-	conn     []byte // the handler's Connection lines
-	stage    []byte // content not yet framed
-	tail     []byte // trailer lines
-	te       string // the handler's Transfer-Encoding
-	declared int64  // Content-Length, -1 when not set
-	written  int64  // content written by the handler
-	queued   int    // bytes queued since the last flush
+	declared int64 // Content-Length, -1 when not set
+	written  int64 // content written by the handler
+	queued   int   // bytes queued since the last flush
 	enc      wire.Encoder
 	framing  wire.Framing
-	err      error // the first failure to send; sticky
 
 	started     bool // the status is fixed
 	headSent    bool // the head is in the send queue
@@ -70,16 +76,22 @@ func (r *reply) reset() {
 	if r.c == nil {
 		return
 	}
-	fields, conn, stage, tail := r.fields, r.conn, r.stage, r.tail
-	*r = reply{}
-	r.fields, r.conn, r.stage, r.tail = recycle(fields), recycle(conn), recycle(stage), recycle(tail)
+	r.c = nil
+	r.replyState = replyState{}
+	if r.reason != "" || r.te != "" || r.err != nil {
+		r.reason, r.te, r.err = "", "", nil
+	}
+	recycle(&r.fields)
+	recycle(&r.conn)
+	recycle(&r.stage)
+	recycle(&r.tail)
 }
 
-func recycle(b []byte) []byte {
-	if cap(b) > keepScratch {
-		return nil
+func recycle(b *[]byte) {
+	*b = (*b)[:0]
+	if cap(*b) > keepScratch {
+		*b = nil
 	}
-	return b[:0]
 }
 
 // setField serialises one field of the response head. name is in canonical
