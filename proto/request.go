@@ -106,8 +106,9 @@ func (c *Conn) newRequest() (*request, error) {
 	return r, err
 }
 
-// maxKeptHead bounds the head that a turn keeps for headText.
-const maxKeptHead = 512
+// maxKeptHead bounds the head that a turn keeps for headText. A browser's has
+// some 1,200 bytes.
+const maxKeptHead = 2048
 
 // headText returns the head as a string. The same head again, as a client sends
 // that fetches one thing repeatedly, costs no new one: strings never change, so
