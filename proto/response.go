@@ -22,15 +22,24 @@ import (
 // response is what an http.Handler's answer needs in the turn beyond reply.
 type response struct {
 	reply
-	keys     []string // scratch for sorting
+	entries  []entry  // scratch for sorting
 	trailers []string // announced trailer keys
 }
 
+// entry is one of a header map.
+type entry struct {
+	key    string
+	values []string
+}
+
+// fewEntries is up to how many are sorted on the stack.
+const fewEntries = 8
+
 func (r *response) reset() {
 	r.reply.reset()
-	clear(r.keys)
+	clear(r.entries)
 	clear(r.trailers)
-	r.keys, r.trailers = r.keys[:0], r.trailers[:0]
+	r.entries, r.trailers = r.entries[:0], r.trailers[:0]
 }
 
 // responseWriter is the http.ResponseWriter of one request. It outlives the
@@ -110,46 +119,47 @@ func (w *responseWriter) writeHeader(code int) {
 	}
 	r := w.r
 	if code < 200 && code != http.StatusSwitchingProtocols {
-		w.sortedKeys(func(k string) bool { return k == "Content-Length" || k == "Transfer-Encoding" })
 		fields := r.fields[:0]
-		for _, k := range r.keys {
-			for _, v := range w.header[k] {
+		w.inOrder(func(k string) bool {
+			return k != "Content-Length" && k != "Transfer-Encoding"
+		}, func(k string, vv []string) {
+			for _, v := range vv {
 				fields = wire.AppendField(fields, k, clean(v))
 			}
-		}
+		})
 		_ = r.interim(code, fields)
 		return
 	}
 	r.started = true
 	r.status = code
-	if cl := first(w.header, "Content-Length"); cl != "" {
-		if n, err := strconv.ParseInt(cl, 10, 64); err == nil && n >= 0 {
-			r.declared = n
-		} else {
-			w.c.svc.logf("http: invalid Content-Length of %q", cl)
-			delete(w.header, "Content-Length")
-		}
-	}
 	w.snapshot()
 }
 
-func first(h http.Header, key string) string {
-	if v := h[key]; len(v) > 0 {
-		return v[0]
+// inOrder calls f for those of the header's entries that can be sent and that
+// keep wants, in the order of their keys. keep may delete its key.
+func (w *responseWriter) inOrder(keep func(string) bool, f func(string, []string)) {
+	if len(w.header) <= fewEntries {
+		var few [fewEntries]entry
+		for _, e := range w.sorted(few[:0], keep) {
+			f(e.key, e.values)
+		}
+		return
 	}
-	return ""
+	r := w.r
+	r.entries = w.sorted(r.entries[:0], keep)
+	for _, e := range r.entries {
+		f(e.key, e.values)
+	}
 }
 
-// sortedKeys collects the header's keys that can be sent, in order.
-func (w *responseWriter) sortedKeys(skip func(string) bool) {
-	keys := w.r.keys[:0]
-	for k := range w.header {
-		if !skip(k) && wire.ValidFieldName(k) {
-			keys = append(keys, k)
+func (w *responseWriter) sorted(dst []entry, keep func(string) bool) []entry {
+	for k, vv := range w.header {
+		if keep(k) && wire.ValidFieldName(k) {
+			dst = append(dst, entry{k, vv})
 		}
 	}
-	slices.Sort(keys)
-	w.r.keys = keys
+	slices.SortFunc(dst, func(a, b entry) int { return strings.Compare(a.key, b.key) })
+	return dst
 }
 
 // snapshot serialises the header as it is now: what the handler changes later
@@ -160,23 +170,16 @@ func (w *responseWriter) snapshot() {
 		return
 	}
 	noBody, notModified := !wire.BodyAllowed(r.status), r.status == http.StatusNotModified
-	w.sortedKeys(func(k string) bool {
+	w.inOrder(func(k string) bool {
 		switch {
 		case strings.HasPrefix(k, http.TrailerPrefix):
 			r.hasTrailers = true
-			return true
-		case notModified && k == "Content-Type":
-			return true
-		case noBody && (k == "Content-Length" || k == "Transfer-Encoding"):
-			return true
+			return false
+		case k == "Content-Length":
+			return w.declareLength() && !noBody
 		}
-		return false
-	})
-	if noBody {
-		r.declared = -1
-	}
-	for _, k := range r.keys {
-		vv := w.header[k]
+		return !(notModified && k == "Content-Type" || noBody && k == "Transfer-Encoding")
+	}, func(k string, vv []string) {
 		if len(vv) == 0 {
 			r.suppress(k)
 		}
@@ -186,7 +189,27 @@ func (w *responseWriter) snapshot() {
 				r.declareTrailers(v)
 			}
 		}
+	})
+	if noBody {
+		r.declared = -1
 	}
+}
+
+// declareLength notes the Content-Length that the header has, and removes it
+// when it is none: it is false then.
+func (w *responseWriter) declareLength() bool {
+	vv := w.header["Content-Length"]
+	if len(vv) == 0 || vv[0] == "" {
+		return true
+	}
+	n, err := strconv.ParseInt(vv[0], 10, 64)
+	if err != nil || n < 0 {
+		w.c.svc.logf("http: invalid Content-Length of %q", vv[0])
+		delete(w.header, "Content-Length")
+		return false
+	}
+	w.r.declared = n
+	return true
 }
 
 // suppress notes a field that the handler set to nothing: it does not come by
