@@ -24,8 +24,8 @@ const (
 )
 
 // request is everything that one http.Request needs and that a handler may
-// keep: one allocation, of 512 bytes to the byte. What may not outlive the
-// handler is in the turn.
+// keep: one allocation, of just 512 bytes with Go 1.26 on 64 bits. What may not
+// outlive the handler is in the turn.
 type request struct {
 	req    http.Request
 	url    url.URL
