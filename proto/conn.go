@@ -37,9 +37,9 @@ type Conn struct {
 
 	s         *turn  // scratch space while a call runs
 	id        uint64 // Kestrel's connection id, as a number
-	closing   closing
 	requests  uint32
 	owned     bool // in lies in buf
+	closing   closing
 	state     http.ConnState
 	headTimer bool // the deadline for the request head is armed
 	drained   bool // Drain was called
