@@ -551,10 +551,11 @@ func TestShutdownServesTheBacklog(t *testing.T) {
 		t.Fatal(err)
 	}
 	const n = 200
-	block := make(chan struct{})
+	begun, block := make(chan struct{}), make(chan struct{})
 	var accepted atomic.Int32
 	serveOn(t, tr, ln, listen.Options{}, func(l listen.Link) listen.Protocol {
 		if accepted.Add(1) == 1 {
+			close(begun)
 			<-block // the others wait in the backlog
 		}
 		return &funcs{data: func(p []byte) listen.Verdict {
@@ -568,6 +569,7 @@ func TestShutdownServesTheBacklog(t *testing.T) {
 		io.WriteString(c, "hello\n")
 		conns = append(conns, c)
 	}
+	get(t, "accept", begun) // a Serve that begins after Shutdown accepts nothing
 	done := make(chan error, 1)
 	go func() { done <- tr.Shutdown(context.Background()) }()
 	for tr.phase.Load() == open {
