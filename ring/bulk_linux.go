@@ -71,10 +71,11 @@ func (k *link) receiveDirect(p []byte) int {
 	}
 }
 
-// refill is receiveDirect into the link's queue.
+// refill is receiveDirect into the link's queue. It takes no more than a fresh
+// buffer holds, also if this one has grown: the rest of a body is for Read.
 func (k *link) refill() int {
 	b := newBuffer()
-	n := k.receiveDirect(b.b[:cap(b.b)])
+	n := k.receiveDirect(b.b[:bufferSize])
 	if n == 0 {
 		b.free()
 		return 0

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/windhover-server/windhover/listen"
 )
 
@@ -157,5 +159,30 @@ func TestDetachFromBulk(t *testing.T) {
 	got := make([]byte, 4)
 	if _, err := io.ReadFull(nc, got); err != nil || string(got) != "more" {
 		t.Fatalf("read %q, %v", got, err)
+	}
+}
+
+// In bulk the loop receives as much as a fresh buffer holds, also into one that
+// has grown: the rest is for the reader's memory.
+func TestBulkBeginsWithAFreshBuffersWorth(t *testing.T) {
+	_, k, peer, _ := refusingLoop(t)
+	defer unix.Close(int(k.fd))
+	if _, err := unix.Write(peer, make([]byte, 4*bufferSize)); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 { // one of the pool's has grown, unless the collector took it
+		b := newBuffer()
+		b.add(make([]byte, 4*bufferSize))
+		b.free()
+		k.mu.Lock()
+		n := k.refill()
+		k.in = nil
+		k.mu.Unlock()
+		if n > bufferSize {
+			t.Fatalf("received %d bytes", n)
+		}
+		if n == 0 {
+			break
+		}
 	}
 }

@@ -56,8 +56,8 @@ func (l *loop) pump(k *link, ev event, p []byte, b *buffer) bool {
 			l.bufs.giveBack(l.current.bid, l.current.done)
 		}
 		k.mu.Lock()
-		if start != 0 && l.t.now()-start > shortCall {
-			k.wasLong()
+		if start != 0 {
+			k.wasTimed(l.t.now() - start)
 		}
 		if ev, b = k.settle(v, l.nextWord()); ev != evNone {
 			p = b.rest()
@@ -251,7 +251,7 @@ func (k *link) settleOff(v listen.Verdict, ns int64) (event, *buffer) {
 
 // Learning which connections to serve off the loop.
 const (
-	shortCall  = 50_000 // ns; longer than a call off the loop costs, many times over
+	shortCall  = 100_000 // ns; longer than a call off the loop costs, many times over
 	minBackoff = 8
 	maxBackoff = 4096
 
@@ -287,6 +287,21 @@ func (l *loop) weigh() {
 		l.timed--
 	}
 	l.made = 0
+}
+
+// wasTimed takes note of how long a call of k on the loop took. One long call may
+// be the collector's or the system's doing, two in a row are taken for k's. The
+// lock is held.
+func (k *link) wasTimed(ns int64) {
+	switch {
+	case ns <= shortCall:
+		k.status &^= slow
+	case k.status&slow == 0:
+		k.status |= slow
+	default:
+		k.status &^= slow
+		k.wasLong()
+	}
 }
 
 // wasLong notes that a call of k kept the loop for long. The lock is held.

@@ -50,6 +50,7 @@ const (
 	watching                     // … the running call wants to know of the peer's end
 	hupPolled                    // … and a wait for that is in the kernel
 	unpolled                     // … both have been cancelled
+	slow                         // its last timed call on the loop was long
 	resumed                      // the receive was armed again, and has not emptied the socket since
 	ended                        // out of the loop's table
 	lostTold                     // Lost has been or is being called

@@ -369,3 +369,21 @@ func TestLongCallsOfLongAgoAreForgotten(t *testing.T) {
 	k.calls += forgetAfter*4*minBackoff + 1
 	wantCredit("another after many short ones", minBackoff)
 }
+
+// One long call may be chance, two timed ones in a row are not.
+func TestTwoLongCallsInARow(t *testing.T) {
+	k := &link{loop: &loop{}}
+	for i, c := range []struct {
+		ns   int64
+		want uint16
+	}{
+		{shortCall + 1, 0},
+		{shortCall, 0},
+		{shortCall + 1, 0},
+		{shortCall + 1, minBackoff},
+	} {
+		if k.wasTimed(c.ns); k.credit != c.want {
+			t.Fatalf("after call %d: %d calls off the loop, want %d", i, k.credit, c.want)
+		}
+	}
+}
