@@ -36,30 +36,15 @@ var detachCases = []testCase{
 	{"NetConnIdentity", testNetConnIdentity},
 }
 
-func testCloseSendsTheRest(t *testing.T, e env) {
-	b := noise(3 << 20)
-	r := serve(t, e, listen.Options{}, func(s *script) {
-		s.data = func([]byte) listen.Verdict {
-			s.link.End(append(s.link.Begin(), b...))
-			return listen.Close
-		}
-	})
-	c, s := r.connect()
-	say(t, c, "go")
-	hear(t, c, string(b))
-	hearEnd(t, c, false)
-	c.Close()
-	if err := s.lost(); err != nil {
-		t.Errorf("Lost(%v)", err)
-	}
-}
+func testCloseSendsTheRest(t *testing.T, e env)  { testSendsTheRest(t, e, listen.Close) }
+func testFinishSendsTheRest(t *testing.T, e env) { testSendsTheRest(t, e, listen.Finish) }
 
-func testFinishSendsTheRest(t *testing.T, e env) {
+func testSendsTheRest(t *testing.T, e env, v listen.Verdict) {
 	b := noise(3 << 20)
 	r := serve(t, e, listen.Options{}, func(s *script) {
 		s.data = func([]byte) listen.Verdict {
 			s.link.End(append(s.link.Begin(), b...))
-			return listen.Finish
+			return v
 		}
 	})
 	c, s := r.connect()
